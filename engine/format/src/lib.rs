@@ -1,0 +1,1 @@
+//! Every byte the ledger stores or exports.

@@ -1,0 +1,1 @@
+//! Control receipts and the fold that judges them.

@@ -1,0 +1,1 @@
+//! Crash simulation of the storage engine.
