@@ -1,1 +1,56 @@
-//! Every byte the ledger stores or exports.
+//! Every byte the ledger stores: frames, segment headers and footers, leaf files, HEAD and the manifest.
+//!
+//! Encoding and decoding, limits, and nothing else. **What it is not**: it opens no file; where a byte lies in a file is
+//! said here, when it is written is the engine's business.
+//!
+//! *Invariants*: this crate is the only home of an offset or a magic; `decode(encode(x)) == x`; any accepted bytes are
+//! the ones `encode` would write; every length is bounded before memory is taken; integers are little-endian. The
+//! layout tables stand on the types, and a test compares them with docs/format.md.
+
+mod error;
+pub mod frame;
+pub mod fuzzing;
+mod head;
+mod leaves;
+mod manifest;
+mod record;
+mod segment;
+mod varint;
+
+pub use error::FormatError;
+pub use head::{HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, newest_slot};
+pub use leaves::{LEAF_BLOCK, LeafFile, LeafFileHead, NODE_LEVEL, ShortPreamble};
+pub use manifest::{Manifest, ManifestEntry, SegmentState};
+pub use record::{PREAMBLE_LEN, declared_len};
+pub use segment::{
+    FOOTER_TRAILER_LEN, Generation, SEGMENT_HEADER_LEN, SegmentFooter, SegmentHeader, SegmentId, leaves_file_name,
+    parse_segment_file_name, segment_file_name,
+};
+
+/// Frames, footers and recovered tails begin at multiples of this, so that no write touches a sector that holds an
+/// earlier frame.
+pub const FRAME_ALIGN: u64 = 4096;
+
+/// Byte position in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteOffset(pub u64);
+
+impl ByteOffset {
+    /// The next position at which a frame may begin.
+    #[must_use]
+    pub fn align_up(self) -> Self {
+        Self(self.0.next_multiple_of(FRAME_ALIGN))
+    }
+
+    /// The position `len` bytes later.
+    #[must_use]
+    pub fn plus(self, len: u64) -> Self {
+        Self(self.0 + len)
+    }
+}
+
+impl core::fmt::Display for ByteOffset {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -362,8 +362,11 @@ impl Envelope {
         flags
     }
 
-    /// The rules that hold inside one envelope.
-    fn check(&self) -> Result<(), EnvelopeError> {
+    /// Checks the rules that hold inside one envelope.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] names the rule that is broken.
+    pub fn check(&self) -> Result<(), EnvelopeError> {
         let control = self.is_control();
         let genesis = self.index.0 == 0;
         let rules = [

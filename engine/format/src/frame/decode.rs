@@ -1,0 +1,227 @@
+//! Reading a frame, whole or in part.
+
+use super::heads::{Head, HeadDecoder, HeadNames};
+use super::table::{self, BATCH_LEN, Batch, Slot, Stored};
+use super::{FrameCommit, FrameHeader, MAGIC};
+use crate::error::FormatError;
+use crate::record;
+use core::ops::Range;
+use counterfoil_proof::{Envelope, Hash, Kind, LeafHash, NameError, Principal, Reader, Salt, StreamName};
+
+/// Everything of a frame but payloads and commit: enough to rebuild any of its envelopes and to find its payload.
+pub struct FrameIndex {
+    header: FrameHeader,
+    batches: Vec<Batch>,
+    names: Vec<Name>,
+    heads: Vec<Head>,
+    slots: Vec<Slot>,
+}
+
+/// A name with the types it can stand for.
+struct Name {
+    stream: Result<StreamName, NameError>,
+    kind: Result<Kind, NameError>,
+    writer: Result<Principal, NameError>,
+}
+
+impl FrameIndex {
+    /// Reads the first [`FrameHeader::index_len`] bytes of a frame. The checksum covers more than these bytes and is not
+    /// looked at: what is rebuilt must be compared with known leaf hashes.
+    ///
+    /// # Errors
+    /// [`FormatError`] says what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let header = FrameHeader::decode(bytes)?;
+        let parts = header.parts();
+        let part = |range: Range<usize>| bytes.get(range).ok_or(FormatError::Truncated);
+        let batches = part(super::FRAME_HEADER_LEN..parts.names)?
+            .as_chunks::<BATCH_LEN>()
+            .0
+            .iter()
+            .map(Batch::decode)
+            .collect::<Result<Vec<_>, _>>()?;
+        if batches.iter().map(|batch| batch.receipts).sum::<usize>() != header.receipts {
+            return Err(FormatError::NotCanonical { rule: "the batches hold all receipts of the frame" });
+        }
+        let names = decode_names(part(parts.names..parts.heads)?, header.names)?;
+        let heads = decode_heads(part(parts.heads..parts.table)?, &header, &batches, names.len())?;
+        let slots = table::decode_slots(part(parts.table..parts.payloads)?, header.receipts, header.payload_len)?;
+        Ok(Self { header, batches, names, heads, slots })
+    }
+
+    /// The frame's header.
+    #[must_use]
+    pub fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// The batches, in order.
+    #[must_use]
+    pub fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// Rebuilds the envelope at place `at`; `leaf_of` gives leaf hashes of earlier places of this frame.
+    ///
+    /// # Errors
+    /// [`FormatError`] when names or fields break the rules of envelopes.
+    pub fn envelope(&self, at: usize, mut leaf_of: impl FnMut(usize) -> LeafHash) -> Result<Envelope, FormatError> {
+        let head = &self.heads[at];
+        let named = |field| move |error| FormatError::Name { field, error };
+        let names = HeadNames {
+            stream: self.names[usize::from(head.stream)].stream.clone().map_err(named("stream"))?,
+            kind: self.names[usize::from(head.kind)].kind.clone().map_err(named("kind"))?,
+            writer: self.names[usize::from(head.writer)].writer.clone().map_err(named("writer"))?,
+        };
+        head.envelope(&self.header.start, at, names, &mut leaf_of)
+    }
+
+    /// Salt of the payload at place `at`, and where in the frame it is; `None` when it is erased.
+    #[must_use]
+    pub fn payload(&self, at: usize) -> Option<(Salt, Range<usize>)> {
+        match self.slots[at] {
+            Slot::Erased => None,
+            Slot::Present { salt, start, len } => {
+                let start = self.header.parts().payloads + start;
+                Some((salt, start..start + len))
+            }
+        }
+    }
+
+    /// True when the frame mentions this stream. `bytes` are the first [`FrameHeader::names_end`] bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the names cannot be read.
+    pub fn mentions(bytes: &[u8], stream: &StreamName) -> Result<bool, FormatError> {
+        let header = FrameHeader::decode(bytes)?;
+        let parts = header.parts();
+        let mut input = Reader::new(bytes.get(parts.names..parts.heads).ok_or(FormatError::Truncated)?);
+        while !input.is_empty() {
+            let len = usize::from(input.u8()?);
+            if input.bytes(len)? == stream.as_str().as_bytes() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn decode_names(bytes: &[u8], count: usize) -> Result<Vec<Name>, FormatError> {
+    let mut input = Reader::new(bytes);
+    let mut seen = std::collections::HashSet::with_capacity(count.min(bytes.len()));
+    let mut names = Vec::with_capacity(count.min(bytes.len()));
+    for _ in 0..count {
+        let len = usize::from(input.u8()?);
+        let name = input.bytes(len)?;
+        if !seen.insert(name) {
+            return Err(FormatError::NotCanonical { rule: "names of a frame differ" });
+        }
+        names.push(Name {
+            stream: StreamName::from_bytes(name),
+            kind: Kind::from_bytes(name),
+            writer: Principal::from_bytes(name),
+        });
+    }
+    if input.is_empty() { Ok(names) } else { Err(FormatError::NotCanonical { rule: "nothing follows the names" }) }
+}
+
+/// Reads the heads and checks that names stand in the order of their first use.
+fn decode_heads(bytes: &[u8], header: &FrameHeader, batches: &[Batch], names: usize) -> Result<Vec<Head>, FormatError> {
+    let mut decoder = HeadDecoder::new(bytes, &header.start);
+    let mut heads = Vec::with_capacity(header.receipts.min(bytes.len()));
+    let mut used = 0usize;
+    let mut first_use = |name: u16| match usize::from(name) {
+        name if name < used => Ok(()),
+        name if name == used && name < names => {
+            used += 1;
+            Ok(())
+        }
+        _ => Err(FormatError::NotCanonical { rule: "names stand in the order of their first use" }),
+    };
+    for batch in batches {
+        first_use(batch.writer)?;
+        for _ in 0..batch.receipts {
+            let head = decoder.next(batch.writer)?;
+            first_use(head.stream)?;
+            first_use(head.kind)?;
+            heads.push(head);
+        }
+    }
+    decoder.finish()?;
+    if used == names { Ok(heads) } else { Err(FormatError::NotCanonical { rule: "every name is used" }) }
+}
+
+/// A frame, read whole and checked against its checksum. Signatures and the tree are not checked here.
+pub struct Frame<'a> {
+    index: FrameIndex,
+    entries: Vec<FrameEntry<'a>>,
+    commit: FrameCommit,
+}
+
+/// One receipt of a frame.
+#[derive(Clone, Debug)]
+pub struct FrameEntry<'a> {
+    /// The envelope, rebuilt.
+    pub envelope: Envelope,
+    /// Its leaf hash.
+    pub leaf: LeafHash,
+    /// The payload beside it.
+    pub stored: Stored<'a>,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads a frame at the start of `bytes`, which may go on behind it.
+    ///
+    /// # Errors
+    /// [`FormatError`] says what is wrong.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let header = FrameHeader::decode(bytes)?;
+        record::open(MAGIC, bytes, super::FRAME_LEN_MAX)?;
+        let bytes = &bytes[..header.frame_len];
+        let index = FrameIndex::decode(bytes)?;
+        let commit = FrameCommit::decode(&bytes[header.parts().commit..])?;
+        if commit.size != header.end() {
+            return Err(FormatError::NotCanonical { rule: "the commit covers the frame" });
+        }
+        let mut leaves: Vec<LeafHash> = Vec::with_capacity(header.receipts);
+        let mut entries = Vec::with_capacity(header.receipts);
+        let mut encoded = Vec::with_capacity(512);
+        for at in 0..header.receipts {
+            let envelope = index.envelope(at, |earlier| leaves[earlier])?;
+            encoded.clear();
+            envelope.encode_into(&mut encoded);
+            let leaf = Hash::of_envelope(&encoded);
+            leaves.push(leaf);
+            let stored = match index.payload(at) {
+                Some((salt, range)) => Stored::Present { salt, payload: &bytes[range] },
+                None => Stored::Erased,
+            };
+            entries.push(FrameEntry { envelope, leaf, stored });
+        }
+        Ok(Self { index, entries, commit })
+    }
+
+    /// The frame's header.
+    #[must_use]
+    pub fn header(&self) -> &FrameHeader {
+        self.index.header()
+    }
+
+    /// The batches, in order.
+    #[must_use]
+    pub fn batches(&self) -> &[Batch] {
+        self.index.batches()
+    }
+
+    /// The receipts, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[FrameEntry<'a>] {
+        &self.entries
+    }
+
+    /// The checkpoint the frame creates.
+    #[must_use]
+    pub fn commit(&self) -> &FrameCommit {
+        &self.commit
+    }
+}
