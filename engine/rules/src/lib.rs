@@ -1,1 +1,17 @@
-//! Control receipts and the fold that judges them.
+//! The rules a ledger lives by, which are receipts in that same ledger.
+//!
+//! Control receipts as typed canonical JSON, and the fold `(rules, control receipt) → rules | violation` that the engine
+//! permits by and the verifier judges by. **What it is not**: it reads no file and no clock.
+//!
+//! Today the fold knows genesis and the record of a recovery; every other control kind is a violation, so that a ledger
+//! with rules this version cannot judge is never called sound.
+
+mod canonical;
+mod fold;
+mod genesis;
+mod recovered;
+
+pub use canonical::{CanonicalError, from_canonical, to_canonical};
+pub use fold::{ControlReceipt, Rules, Violation};
+pub use genesis::{GENESIS_KIND, Genesis, GenesisError, RELEASE_DELAY_DEFAULT, ledger_writer};
+pub use recovered::{RECOVERED_KIND, Recovered};
