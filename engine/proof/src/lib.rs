@@ -22,6 +22,7 @@ mod checkpoint;
 mod commitment;
 mod envelope;
 mod frontier;
+pub mod fuzzing;
 mod hash;
 mod merkle;
 mod names;

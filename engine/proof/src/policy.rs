@@ -198,6 +198,18 @@ impl TrustPolicy {
         &self.logs
     }
 
+    /// True when a checkpoint needs cosignatures of witnesses to satisfy this policy.
+    #[must_use]
+    pub fn asks_for_witnesses(&self) -> bool {
+        !self.quorum_is_reached(&vec![false; self.members.len()])
+    }
+
+    /// The same log keys, without witnesses: for checkpoints as the ledger itself stores them, which nobody cosigned.
+    #[must_use]
+    pub fn without_witnesses(&self) -> Self {
+        Self { logs: self.logs.clone(), members: Vec::new(), quorum: None }
+    }
+
     fn add_log(&mut self, words: &[&[u8]]) -> Result<(), LineProblem> {
         let ([key] | [key, _]) = words else { return Err(LineProblem::Words) };
         let key = parse_key(key, SignatureType::Ed25519)?;

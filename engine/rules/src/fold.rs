@@ -21,6 +21,7 @@ pub struct ControlReceipt<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     genesis: Genesis,
+    recovered: Vec<Recovered>,
 }
 
 /// Why a control receipt may not stand where it stands.
@@ -71,14 +72,14 @@ impl Rules {
         if receipt.envelope.kind.as_str() != GENESIS_KIND || index != LeafIndex(0) {
             return Err(Violation::Genesis { index });
         }
-        Ok(Self { genesis: Genesis::from_payload(receipt.payload)? })
+        Ok(Self { genesis: Genesis::from_payload(receipt.payload)?, recovered: Vec::new() })
     }
 
     /// The rules after one more control receipt.
     ///
     /// # Errors
     /// [`Violation`] when it may not stand there.
-    pub fn apply(self, receipt: ControlReceipt<'_>) -> Result<Self, Violation> {
+    pub fn apply(mut self, receipt: ControlReceipt<'_>) -> Result<Self, Violation> {
         let index = receipt.envelope.index;
         match receipt.envelope.kind.as_str() {
             GENESIS_KIND => Err(Violation::Genesis { index }),
@@ -90,6 +91,7 @@ impl Rules {
                 if kept.0 > index.0 {
                     return Err(Violation::ImpossibleRecovery { index, kept });
                 }
+                self.recovered.push(recovered);
                 Ok(self)
             }
             kind => Err(Violation::UnknownKind { index, kind: kind.to_owned() }),
@@ -100,6 +102,12 @@ impl Rules {
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// Every recovery so far that had to cut bytes.
+    #[must_use]
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.recovered
     }
 
     /// The retention class of this name, if there is one.
@@ -201,7 +209,7 @@ mod tests {
             kept_root: Hash([2; 32]).to_string(),
         };
         let payload = to_canonical(&recovered).unwrap();
-        assert_eq!(apply(5, RECOVERED_KIND, &payload), Ok(begin()));
+        assert_eq!(apply(5, RECOVERED_KIND, &payload).unwrap().recovered(), [recovered]);
         let error = Violation::ImpossibleRecovery { index: LeafIndex(4), kept: TreeSize(5) };
         assert_eq!(apply(4, RECOVERED_KIND, &payload), Err(error));
     }

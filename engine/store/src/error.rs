@@ -1,7 +1,7 @@
 //! Errors, one enum for each operation, their variants sorted by who must act.
 
-use counterfoil_proof::{LeafHash, LeafIndex, Link, NameError, StreamName, StreamSeq, TreeSize};
 use core::time::Duration;
+use counterfoil_proof::{LeafHash, LeafIndex, Link, NameError, StreamName, StreamSeq, TreeSize};
 use std::io;
 
 /// Why a batch was not appended. Nothing of it is in the ledger, except after [`AppendError::Poisoned`], where it may
@@ -81,6 +81,20 @@ pub enum AppendError {
         /// Text of the first failure.
         cause: std::sync::Arc<io::Error>,
     },
+    /// Operator: the batch is durable, but a proof asked for could not be read.
+    #[error("the batch is durable, but its proofs could not be read: {cause}")]
+    ProofUnavailable {
+        /// Why.
+        cause: std::sync::Arc<ReadError>,
+    },
+    /// Operator: a segment was closed for writing, but its footer could not be written.
+    #[error(
+        "the segment takes no more receipts, but sealing it failed ({cause}); it is sealed when the ledger is reopened"
+    )]
+    NotSealed {
+        /// What the system said.
+        cause: std::sync::Arc<io::Error>,
+    },
     /// Operator: the ledger is closing.
     #[error("the ledger is closing")]
     Closing,
@@ -154,7 +168,9 @@ pub enum ReadError {
         size: TreeSize,
     },
     /// Operator: stored bytes do not lead to the leaf hash.
-    #[error("receipt {index} is damaged in segment {segment} at offset {offset}: {what}; run counterfoil-verify on the directory")]
+    #[error(
+        "receipt {index} is damaged in segment {segment} at offset {offset}: {what}; run counterfoil-verify on the directory"
+    )]
     Corrupt {
         /// The receipt.
         index: LeafIndex,

@@ -1,57 +1,349 @@
-//! SKELETON
-#![allow(missing_docs, unused_variables, clippy::todo)]
-use crate::{error::*, types::*};
-use counterfoil_proof::*;
-use std::path::Path;
-use std::sync::Arc;
+//! One open ledger.
 
-/// disk, clock, randomness of one ledger
+use crate::admit::{self, AdmittedBatch};
+use crate::commit::Committer;
+use crate::environment::Environment;
+use crate::error::{AppendError, ReadError};
+use crate::keeper::{Keeper, KeeperJob, Spare};
+use crate::open::{self, Loaded, Mode, OpenError, at};
+use crate::read::{self, PageBounds};
+use crate::segment::State;
+use crate::sequencer::{Active, Pace, Sequencer};
+use crate::shared::Shared;
+use crate::types::{
+    Appended, Batch, Cursor, Health, Identity, Limits, NewReceipt, Page, Receipt, SegmentStatus, Selection, Status,
+};
+use bytes::Bytes;
+use counterfoil_proof::{
+    ClassId, ConsistencyFile, InclusionFile, Kind, LeafIndex, Media, SignedCheckpoint, StreamName, TreeSize,
+};
+use counterfoil_rules::{RECOVERED_KIND, Recovered, Rules, ledger_writer, to_canonical};
+use std::any::Any;
+use std::io;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// Frames written but not yet handed to a sync.
+const COMMITS_MAX: usize = 8;
+
+/// One open ledger. Cheap to clone; all clones share it. It closes with [`Ledger::close`] or when the last clone goes.
 #[derive(Clone)]
-pub struct Environment {}
-impl Environment {
-    /// The real ones, over a ledger directory.
-    pub fn real(directory: &Path) -> Self { todo!() }
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
 }
-#[derive(Debug, thiserror::Error)]
-#[error("open")]
-pub struct OpenError;
-#[derive(Debug, thiserror::Error)]
-#[error("create")]
-pub struct CreateError;
 
-/// Creates a ledger in an empty directory (does not open it).
-pub fn create(environment: &Environment, new: &NewLedger) -> Result<Identity, CreateError> { todo!() }
-
-/// One open ledger. Cheap to clone; all clones share it. Closing happens through `close` or when the last clone drops.
-#[derive(Clone)]
-pub struct Ledger {}
-
-/// A batch that was validated and whose commitments are computed; only `Ledger::admit` makes one.
-pub struct AdmittedBatch(());
+/// Threads and the directory's lock, until the ledger is closed.
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    lock: Box<dyn Any + Send + Sync>,
+}
 
 impl Ledger {
-    pub fn open(environment: Environment, limits: Limits) -> Result<Self, OpenError> { todo!() }
-    pub fn open_read_only(environment: Environment, limits: Limits) -> Result<Self, OpenError> { todo!() }
-    pub fn identity(&self) -> &Identity { todo!() }
-    pub fn limits(&self) -> &Limits { todo!() }
-    /// CPU work on the caller's thread: validation, salts, commitments. Never blocks on disk for ordinary batches.
-    pub fn admit(&self, batch: Batch) -> Result<AdmittedBatch, AppendError> { todo!() }
-    /// Queues without blocking; `done` runs on an engine thread when the batch is durable or refused.
-    pub fn submit(&self, batch: AdmittedBatch, done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static) { todo!() }
-    /// admit + submit + wait
-    pub fn append(&self, batch: Batch) -> Result<Appended, AppendError> { todo!() }
-    pub fn get(&self, index: LeafIndex) -> Result<Receipt, ReadError> { todo!() }
-    /// At most `limit` receipts and about `bytes_max` payload bytes (at least one receipt).
-    pub fn read(&self, selection: &Selection, after: Option<Cursor>, limit: usize, bytes_max: usize) -> Result<Page, ReadError> { todo!() }
-    /// Latest published checkpoint.
-    pub fn checkpoint(&self) -> Arc<SignedCheckpoint> { todo!() }
-    /// Against the latest published checkpoint.
-    pub fn prove_inclusion(&self, index: LeafIndex) -> Result<InclusionFile, ReadError> { todo!() }
-    /// From tree size `old` to the latest published checkpoint.
-    pub fn prove_consistency(&self, old: TreeSize) -> Result<ConsistencyFile, ReadError> { todo!() }
-    /// Seals the active segment; `None` when it holds no receipts.
-    pub fn seal(&self) -> Result<Option<SegmentStatus>, AppendError> { todo!() }
-    pub fn status(&self) -> Status { todo!() }
-    /// Finishes what was accepted, syncs, moves the durable mark.
-    pub fn close(&self) -> Result<(), AppendError> { todo!() }
+    /// Opens a ledger for appending and reading, after repairing what a crash may leave.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a refusal changes nothing.
+    pub fn open(environment: Environment, limits: Limits) -> Result<Self, OpenError> {
+        Self::start(environment, limits, Mode::Write)
+    }
+
+    /// Opens a ledger for reading what verifies; nothing on disk is changed.
+    ///
+    /// # Errors
+    /// [`OpenError`] when not even a beginning can be read.
+    pub fn open_read_only(environment: Environment, limits: Limits) -> Result<Self, OpenError> {
+        Self::start(environment, limits, Mode::ReadOnly)
+    }
+
+    fn start(environment: Environment, limits: Limits, mode: Mode) -> Result<Self, OpenError> {
+        let fingerprint_key = environment.random().map_err(at("randomness"))?;
+        let mut loaded = open::load(&environment, mode, &fingerprint_key)?;
+        let lock = core::mem::replace(&mut loaded.lock, Box::new(()));
+        let owed = core::mem::take(&mut loaded.owed);
+        let writer = match loaded.signer.take() {
+            Some(signer) => Some(Writer::prepare(&environment, &mut loaded, signer)?),
+            None => None,
+        };
+        let shared = Arc::new(Shared::new(environment, limits, mode == Mode::ReadOnly, fingerprint_key, loaded));
+        let threads = writer.map_or_else(|| Ok(Vec::new()), |writer| writer.start(&shared));
+        let threads = threads.map_err(at("threads"))?;
+        let ledger = Self(Arc::new(Inner { shared, running: Mutex::new(Some(Running { threads, lock })) }));
+        for recovered in owed {
+            ledger.record_recovery(&recovered).map_err(|error| OpenError::Recording(Box::new(error)))?;
+        }
+        Ok(ledger)
+    }
+
+    /// What never changes about this ledger.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.shared.identity
+    }
+
+    /// The limits it was opened with.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.shared.limits
+    }
+
+    /// The rules in force: genesis and every control receipt published since.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        self.0.shared.published().rules.clone()
+    }
+
+    /// Checks a batch, salts it and commits to its payloads. Work for the caller's processor; links are the only reason
+    /// to touch the disk.
+    ///
+    /// # Errors
+    /// [`AppendError`] names the receipt and the rule.
+    pub fn admit(&self, batch: Batch) -> Result<AdmittedBatch, AppendError> {
+        admit::admit(&self.0.shared, batch)
+    }
+
+    /// Queues a batch without blocking. `done` runs on a thread of the engine once the batch is durable or refused, or
+    /// at once when it cannot be queued; it must not block.
+    pub fn submit(&self, batch: AdmittedBatch, done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static) {
+        let shared = &self.0.shared;
+        if shared.read_only {
+            return done(Err(AppendError::ReadOnly));
+        }
+        if let Some(error) = shared.poisoned() {
+            return done(Err(error));
+        }
+        if let Err((done, error)) = shared.queue.push_batch(batch, Box::new(done)) {
+            done(Err(error));
+        }
+    }
+
+    /// Appends a batch and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`AppendError`] says who must act.
+    pub fn append(&self, batch: Batch) -> Result<Appended, AppendError> {
+        self.append_admitted(self.admit(batch)?)
+    }
+
+    fn append_admitted(&self, batch: AdmittedBatch) -> Result<Appended, AppendError> {
+        wait_for(|done| self.submit(batch, done))
+    }
+
+    /// Reads one receipt, recomputed against its leaf hash.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not published, damaged or unreadable.
+    pub fn get(&self, index: LeafIndex) -> Result<Receipt, ReadError> {
+        read::get(&self.0.shared, index)
+    }
+
+    /// Reads a page: at most `receipts_max` receipts and about `bytes_max` bytes of payloads, but at least one receipt.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the stream does not exist or a receipt is damaged.
+    pub fn read(
+        &self,
+        selection: &Selection,
+        after: Option<Cursor>,
+        receipts_max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
+        read::read(&self.0.shared, selection, after, PageBounds { receipts_max: receipts_max.max(1), bytes_max })
+    }
+
+    /// The latest published checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self) -> Arc<SignedCheckpoint> {
+        self.0.shared.published().checkpoint.clone()
+    }
+
+    /// Proves a receipt against the latest published checkpoint.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not published or a leaf file is damaged.
+    pub fn prove_inclusion(&self, index: LeafIndex) -> Result<InclusionFile, ReadError> {
+        read::prove_inclusion(&self.0.shared, index)
+    }
+
+    /// Proves that the tree of size `old` is a prefix of the latest published one.
+    ///
+    /// # Errors
+    /// [`ReadError`] when `old` is not published or a leaf file is damaged.
+    pub fn prove_consistency(&self, old: TreeSize) -> Result<ConsistencyFile, ReadError> {
+        read::prove_consistency(&self.0.shared, old)
+    }
+
+    /// Seals the segment that is written to and waits until it is immutable; `None` when it holds no receipt.
+    ///
+    /// # Errors
+    /// [`AppendError`] when the ledger cannot append or the disk failed.
+    pub fn seal(&self) -> Result<Option<SegmentStatus>, AppendError> {
+        let shared = &self.0.shared;
+        if shared.read_only {
+            return Err(AppendError::ReadOnly);
+        }
+        wait_for(|done| shared.queue.push_seal(Box::new(done)))
+    }
+
+    /// What the ledger says about itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.0.shared;
+        let streams = shared.lock(&shared.heads).len() as u64 + 1;
+        let health = match (shared.read_only, shared.poisoned()) {
+            (true, _) => Health::ReadOnly,
+            (false, Some(_)) => Health::Poisoned,
+            (false, None) => Health::Writable,
+        };
+        let published = shared.published();
+        let ends = published.segments.iter().skip(1).map(|next| next.id.0.0).chain([published.size().0]);
+        let segments = published.segments.iter().zip(ends).enumerate().map(|(place, (segment, end))| {
+            let last = place + 1 == published.segments.len();
+            let (bytes, sealed) = match &segment.state {
+                State::Sealed { file_len, .. } => (*file_len, true),
+                State::Open { .. } if last => (published.active_end, false),
+                State::Open { .. } => (segment.file.len().unwrap_or(0), false),
+            };
+            SegmentStatus { first: segment.id.0, receipts: end - segment.id.0.0, bytes, sealed }
+        });
+        Status {
+            checkpoint: SignedCheckpoint::clone(&published.checkpoint),
+            durable_mark: published.durable_mark,
+            last_time: published.last_time,
+            streams,
+            control_receipts: published.control_receipts,
+            segments: segments.collect(),
+            queue_batches: shared.queue.batches(),
+            health,
+        }
+    }
+
+    /// Refuses new work, finishes what was accepted, moves the durable mark and gives the directory back. Reading goes
+    /// on working.
+    ///
+    /// # Errors
+    /// [`AppendError::Poisoned`] when a write or sync failed at any time.
+    pub fn close(&self) -> Result<(), AppendError> {
+        self.0.close()
+    }
+
+    /// Appends the receipt that is owed for a cut file.
+    fn record_recovery(&self, recovered: &Recovered) -> Result<(), AppendError> {
+        let payload = to_canonical(recovered).expect("strings and a file length have a canonical form");
+        let receipt = NewReceipt {
+            stream: StreamName::control(),
+            kind: Kind::new(RECOVERED_KIND).expect("a constant name that keeps its rules"),
+            class: ClassId::FOREVER,
+            media: Media::Json,
+            payload: Bytes::from(payload),
+            subject: None,
+            links: Vec::new(),
+            closes_stream: false,
+            expected_stream_seq: None,
+        };
+        let batch = Batch { writer: ledger_writer(), id: None, receipts: vec![receipt], with_proofs: false };
+        self.append_admitted(admit::seal(&self.0.shared, batch)?).map(|_| ())
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), AppendError> {
+        self.shared.queue.close();
+        if let Some(running) = self.shared.lock(&self.running).take() {
+            for thread in running.threads {
+                thread.join().expect("a thread of the engine panicked, which is a bug");
+            }
+            drop(running.lock);
+        }
+        match self.shared.poisoned() {
+            Some(error) if !self.shared.read_only => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know calls close.
+        let _ = self.close();
+    }
+}
+
+/// Calls with a callback and waits for it.
+fn wait_for<T: Send + 'static>(
+    call: impl FnOnce(Box<dyn FnOnce(Result<T, AppendError>) + Send>),
+) -> Result<T, AppendError> {
+    let (sender, receiver) = mpsc::channel();
+    // The receiver is waited for below, so it is there when the answer comes.
+    call(Box::new(move |answer| drop(sender.send(answer))));
+    receiver.recv().unwrap_or(Err(AppendError::Closing))
+}
+
+/// What the threads of a writable ledger begin with.
+struct Writer {
+    signer: counterfoil_proof::CheckpointSigner,
+    chain: crate::chain::Chain,
+    active: Active,
+    unsealed: Vec<crate::keeper::SealJob>,
+    head: Arc<dyn crate::disk::DiskFile>,
+    head_counter: u64,
+}
+
+impl Writer {
+    fn prepare(
+        environment: &Environment,
+        loaded: &mut Loaded,
+        signer: counterfoil_proof::CheckpointSigner,
+    ) -> Result<Self, OpenError> {
+        let segment = loaded.published.segments.last().expect("a ledger has a segment").clone();
+        let prepared = segment.file.len().map_err(at("segments"))?;
+        let active = Active {
+            segment,
+            nonce: loaded.active.nonce,
+            end: loaded.active.end,
+            prepared,
+            tally: core::mem::take(&mut loaded.active.tally),
+            asked_for_spare: false,
+        };
+        Ok(Self {
+            signer,
+            chain: loaded.chain.clone(),
+            active,
+            unsealed: core::mem::take(&mut loaded.unsealed),
+            head: environment.disk.open("HEAD", true).map_err(at("HEAD"))?,
+            head_counter: loaded.head_counter,
+        })
+    }
+
+    fn start(self, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+        let (commits, committed) = mpsc::sync_channel(COMMITS_MAX);
+        let (keeper, jobs): (_, Receiver<KeeperJob>) = mpsc::channel();
+        let spare = Arc::new(Spare::default());
+        for job in self.unsealed {
+            let _ = keeper.send(KeeperJob::Seal(Box::new(job)));
+        }
+        let sequencer = Sequencer {
+            shared: shared.clone(),
+            signer: self.signer,
+            chain: self.chain,
+            active: self.active,
+            rules: shared.published().rules.clone(),
+            pace: Pace::begin(shared),
+            commits,
+            keeper,
+            spare: spare.clone(),
+        };
+        let committer =
+            Committer { shared: shared.clone(), commits: committed, head: self.head, head_counter: self.head_counter };
+        let keeper = Keeper { shared: shared.clone(), jobs, spare };
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(work);
+        Ok(vec![
+            spawn("sequencer", Box::new(move || sequencer.run()))?,
+            spawn("committer", Box::new(move || committer.run()))?,
+            spawn("keeper", Box::new(move || keeper.run()))?,
+        ])
+    }
 }

@@ -1,11 +1,11 @@
 //! What callers hand in and get back.
 
 use bytes::Bytes;
+use core::time::Duration;
 use counterfoil_proof::{
     ClassId, CommitmentAlgorithm, Envelope, InclusionProof, Kind, LeafHash, LeafIndex, Link, Media, Origin, Principal,
     Salt, SignedCheckpoint, StreamName, StreamSeq, Subject, Timestamp, TreeSize, VerifierKey,
 };
-use core::time::Duration;
 
 /// Limits of one ledger. The defaults are those of the documentation.
 #[derive(Clone, Copy, Debug)]

@@ -1,1 +1,4 @@
 //! The operator's command line.
+
+#[cfg(test)]
+mod story;

@@ -6,7 +6,7 @@ use super::{FrameCommit, FrameHeader, MAGIC};
 use crate::error::FormatError;
 use crate::record;
 use core::ops::Range;
-use counterfoil_proof::{Envelope, Hash, Kind, LeafHash, NameError, Principal, Reader, Salt, StreamName};
+use counterfoil_proof::{Envelope, Hash, Kind, LeafHash, NameError, Principal, Reader, Salt, StreamName, StreamSeq};
 
 /// Everything of a frame but payloads and commit: enough to rebuild any of its envelopes and to find its payload.
 pub struct FrameIndex {
@@ -74,6 +74,17 @@ impl FrameIndex {
             writer: self.names[usize::from(head.writer)].writer.clone().map_err(named("writer"))?,
         };
         head.envelope(&self.header.start, at, names, &mut leaf_of)
+    }
+
+    /// Stream of the receipt at place `at`, its position in it, and whether it closes it.
+    ///
+    /// # Errors
+    /// [`FormatError::Name`] when the name breaks the rules of streams.
+    pub fn stream_of(&self, at: usize) -> Result<(&StreamName, StreamSeq, bool), FormatError> {
+        let head = &self.heads[at];
+        let stream = &self.names[usize::from(head.stream)].stream;
+        let stream = stream.as_ref().map_err(|error| FormatError::Name { field: "stream", error: *error })?;
+        Ok((stream, head.stream_seq, head.closes_stream))
     }
 
     /// Salt of the payload at place `at`, and where in the frame it is; `None` when it is erased.

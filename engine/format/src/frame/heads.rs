@@ -51,11 +51,11 @@ pub(super) struct Head {
     control_seq: StreamSeq,
     /// The last control receipt before this one, if it is in this frame.
     control_at: Option<usize>,
-    stream_seq: StreamSeq,
+    pub(super) stream_seq: StreamSeq,
     stream_prev: StreamPrev,
     class: ClassId,
     media: Media,
-    closes_stream: bool,
+    pub(super) closes_stream: bool,
     digest: Hash,
     subject: Option<Subject>,
     links: Vec<Link>,

@@ -47,6 +47,15 @@ fn a_single_trusted_key_verifies_its_checkpoint() {
 }
 
 #[test]
+fn without_witnesses_only_the_log_keys_are_asked_for() {
+    assert!(policy("A").asks_for_witnesses());
+    assert!(!policy("none").asks_for_witnesses());
+    let logs = policy("A").without_witnesses();
+    assert!(!logs.asks_for_witnesses());
+    assert!(signed().verify(&logs).is_ok());
+}
+
+#[test]
 fn another_key_of_the_same_name_is_not_trusted() {
     let other = CheckpointSigner::new(name("example.com/log"), SigningKey::from_bytes(&[9; 32]));
     let policy = TrustPolicy::single(other.verifier().clone()).unwrap();

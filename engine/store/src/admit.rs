@@ -1,0 +1,185 @@
+//! Admission: everything about a batch that needs no place in the ledger, done on the caller's thread.
+
+use crate::error::{AppendError, ReceiptProblem};
+use crate::shared::Shared;
+use crate::types::{Batch, BatchId, Limits, NewReceipt};
+use crate::window::Fingerprint;
+use counterfoil_format::frame::BatchLabel;
+use counterfoil_proof::{Commitment, LINKS_MAX, Link, Media, Principal, Salt, Sealed};
+use counterfoil_rules::Rules;
+use serde::de::IgnoredAny;
+
+/// What a stored record needs beside its payload, names included: an upper bound for admission.
+const RECORD_BYTES: usize = 512;
+
+/// A batch that keeps all rules which do not depend on its place, with its salts and commitments. Only
+/// [`crate::Ledger::admit`] makes one.
+pub struct AdmittedBatch {
+    pub(crate) writer: Principal,
+    pub(crate) id: Option<BatchId>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) receipts: Vec<AdmittedReceipt>,
+    pub(crate) with_proofs: bool,
+    /// Upper bound of what it takes on disk.
+    pub(crate) stored_bytes: usize,
+}
+
+pub(crate) struct AdmittedReceipt {
+    pub(crate) new: NewReceipt,
+    pub(crate) salt: Salt,
+    pub(crate) commitment: Commitment,
+}
+
+impl AdmittedBatch {
+    pub(crate) fn label(&self) -> BatchLabel {
+        match self.id {
+            None => BatchLabel::None,
+            Some(BatchId::Request(id)) => BatchLabel::Request(id),
+            Some(BatchId::Session { session, number }) => BatchLabel::Session { session, number },
+        }
+    }
+}
+
+/// Checks a batch and seals its payloads.
+pub(crate) fn admit(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, AppendError> {
+    let limits = &shared.limits;
+    check_size(limits, &batch)?;
+    let rules = shared.published().rules.clone();
+    for (at, receipt) in batch.receipts.iter().enumerate() {
+        check_receipt(limits, &rules, receipt).map_err(|problem| AppendError::Receipt { at, problem })?;
+        for link in &receipt.links {
+            if !link_holds(shared, link) {
+                let problem = ReceiptProblem::UnknownLink(*link);
+                return Err(AppendError::Receipt { at, problem });
+            }
+        }
+    }
+    seal(shared, batch)
+}
+
+/// Salts and commits to the payloads of a batch that was checked, or that the ledger itself writes.
+pub(crate) fn seal(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, AppendError> {
+    let fingerprint = batch.id.map(|_| {
+        let mut fingerprint = Fingerprinter::new(&shared.fingerprint_key);
+        batch.receipts.iter().for_each(|receipt| fingerprint.add(&Fields::of(receipt)));
+        fingerprint.finish()
+    });
+    let mut random = vec![0; batch.receipts.len() * 32];
+    shared.environment.randomness.fill(&mut random).map_err(|error| shared.poison(error))?;
+    let salts: Vec<Salt> = random.as_chunks::<32>().0.iter().map(|bytes| Salt(*bytes)).collect();
+    let sealed: Vec<Sealed<'_>> =
+        batch.receipts.iter().zip(&salts).map(|(receipt, salt)| Sealed { salt, payload: &receipt.payload }).collect();
+    let commitments = shared.identity.commitment.commit_all(&sealed);
+    let stored_bytes = stored_bytes(&batch);
+    let receipts = batch
+        .receipts
+        .into_iter()
+        .zip(salts)
+        .zip(commitments)
+        .map(|((new, salt), commitment)| AdmittedReceipt { new, salt, commitment })
+        .collect();
+    let (writer, id, with_proofs) = (batch.writer, batch.id, batch.with_proofs);
+    Ok(AdmittedBatch { writer, id, fingerprint, receipts, with_proofs, stored_bytes })
+}
+
+fn stored_bytes(batch: &Batch) -> usize {
+    batch.receipts.iter().map(|receipt| receipt.payload.len() + receipt.links.len() * 40 + RECORD_BYTES).sum()
+}
+
+fn check_size(limits: &Limits, batch: &Batch) -> Result<(), AppendError> {
+    let found = batch.receipts.len();
+    if found == 0 {
+        return Err(AppendError::Empty);
+    }
+    if found > limits.batch_receipts_max {
+        return Err(AppendError::TooManyReceipts { max: limits.batch_receipts_max, found });
+    }
+    let found = batch.receipts.iter().map(|receipt| receipt.payload.len()).sum();
+    if found > limits.batch_bytes_max {
+        return Err(AppendError::BatchTooLarge { max: limits.batch_bytes_max, found });
+    }
+    Ok(())
+}
+
+fn check_receipt(limits: &Limits, rules: &Rules, receipt: &NewReceipt) -> Result<(), ReceiptProblem> {
+    if receipt.stream.is_control() || receipt.kind.is_control() {
+        return Err(ReceiptProblem::Reserved);
+    }
+    if rules.class_name(receipt.class).is_none() {
+        return Err(ReceiptProblem::UnknownClass(receipt.class.0));
+    }
+    let (found, max) = (receipt.payload.len(), limits.payload_bytes_max);
+    if found > max {
+        return Err(ReceiptProblem::PayloadTooLarge { max, found });
+    }
+    if receipt.links.len() > LINKS_MAX {
+        return Err(ReceiptProblem::TooManyLinks { found: receipt.links.len() });
+    }
+    let valid = match receipt.media {
+        Media::Json => serde_json::from_slice::<IgnoredAny>(&receipt.payload).is_ok(),
+        Media::Text => core::str::from_utf8(&receipt.payload).is_ok(),
+        Media::Cbor | Media::Protobuf | Media::Bytes => true,
+    };
+    if valid { Ok(()) } else { Err(ReceiptProblem::Media { media: receipt.media.name() }) }
+}
+
+fn link_holds(shared: &Shared, link: &Link) -> bool {
+    crate::read::leaf_hash(shared, link.index).is_ok_and(|leaf| leaf == link.leaf)
+}
+
+/// The parts of a receipt that its writer decides.
+pub(crate) struct Fields<'a> {
+    pub(crate) stream: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) class: u32,
+    pub(crate) media: u8,
+    pub(crate) closes_stream: bool,
+    pub(crate) subject: Option<[u8; 16]>,
+    pub(crate) links: &'a [Link],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn of(receipt: &'a NewReceipt) -> Self {
+        Self {
+            stream: receipt.stream.as_str(),
+            kind: receipt.kind.as_str(),
+            class: receipt.class.0,
+            media: receipt.media.byte(),
+            closes_stream: receipt.closes_stream,
+            subject: receipt.subject.map(|subject| subject.0),
+            links: &receipt.links,
+            payload: &receipt.payload,
+        }
+    }
+}
+
+/// Hashes what makes two batches the same. The result never leaves memory: it covers payloads without their salts.
+pub(crate) struct Fingerprinter(blake3::Hasher);
+
+impl Fingerprinter {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(blake3::Hasher::new_keyed(key))
+    }
+
+    pub(crate) fn add(&mut self, fields: &Fields<'_>) {
+        let mut bytes = |part: &[u8]| {
+            self.0.update(&(part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        };
+        bytes(fields.stream.as_bytes());
+        bytes(fields.kind.as_bytes());
+        bytes(&fields.class.to_le_bytes());
+        bytes(&[fields.media, u8::from(fields.closes_stream)]);
+        bytes(fields.subject.as_ref().map_or(&[], |subject| subject));
+        for link in fields.links {
+            bytes(&link.index.0.to_le_bytes());
+            bytes(&link.leaf.0);
+        }
+        bytes(fields.payload);
+    }
+
+    pub(crate) fn finish(self) -> Fingerprint {
+        Fingerprint(*self.0.finalize().as_bytes())
+    }
+}

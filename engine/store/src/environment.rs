@@ -1,0 +1,83 @@
+//! What the engine takes from outside: disk, clock and randomness.
+
+use crate::disk::{Disk, OsDisk};
+use core::time::Duration;
+use counterfoil_proof::Timestamp;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Wall time, which can jump.
+    fn wall(&self) -> Timestamp;
+    /// Time since boot, suspended time included; it never jumps while the process runs.
+    fn since_boot(&self) -> Duration;
+}
+
+/// Gives random bytes fit for keys.
+pub trait Randomness: Send + Sync {
+    /// Fills a buffer.
+    ///
+    /// # Errors
+    /// When the system has none to give.
+    fn fill(&self, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+/// Disk, clock and randomness of one ledger.
+#[derive(Clone)]
+pub struct Environment {
+    /// Its directory.
+    pub disk: Arc<dyn Disk>,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+    /// Its randomness.
+    pub randomness: Arc<dyn Randomness>,
+}
+
+impl Environment {
+    /// The operating system's, over a ledger directory.
+    #[must_use]
+    pub fn real(directory: &Path) -> Self {
+        Self { disk: Arc::new(OsDisk::new(directory)), clock: Arc::new(OsClock), randomness: Arc::new(OsRandomness) }
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.randomness.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The operating system's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct OsClock;
+
+impl Clock for OsClock {
+    fn wall(&self) -> Timestamp {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Timestamp(nanoseconds(time.tv_sec, time.tv_nsec))
+    }
+
+    fn since_boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::from_nanos(nanoseconds(time.tv_sec, time.tv_nsec))
+    }
+}
+
+/// A clock before 1970 reads as 0: time in the ledger never goes back, so it is harmless.
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> u64 {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(nanoseconds).unwrap_or(0))
+}
+
+/// The operating system's random bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct OsRandomness;
+
+#[expect(clippy::disallowed_methods, reason = "this is the randomness that others are handed")]
+impl Randomness for OsRandomness {
+    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(buffer).map_err(|error| io::Error::other(error.to_string()))
+    }
+}

@@ -1,0 +1,485 @@
+//! The one writer: fixes index, time, chain and tree, and writes frames.
+//!
+//! It runs on a thread of its own. Frames go to the committer in the order in which they were written; while the
+//! committer waits for the disk, the next frame gathers here.
+
+use crate::admit::{AdmittedBatch, AdmittedReceipt};
+use crate::chain::{Chain, Tally};
+use crate::commit::{Commit, CommittedFrame, Waiter};
+use crate::create;
+use crate::disk::{DiskFile, replace_file};
+use crate::error::AppendError;
+use crate::heads::StreamHeads;
+use crate::keeper::{KeeperJob, SealJob, Spare};
+use crate::queue::{Done, SealDone, Work};
+use crate::segment::{self, FOLDER, SPARE, Segment};
+use crate::shared::Shared;
+use crate::types::{AppendedReceipt, BatchId};
+use crate::window::{Answer, Remembered};
+use core::time::Duration;
+use counterfoil_format::frame::{FRAME_RECEIPTS_MAX, FrameBuilder, FrameStart, Stored};
+use counterfoil_format::{
+    ByteOffset, Generation, ManifestEntry, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId, SegmentState,
+};
+use counterfoil_proof::{
+    CheckpointSigner, Envelope, NodeCoordinate, NodeHash, Principal, StreamName, StreamSeq, Timestamp,
+};
+use counterfoil_rules::{ControlReceipt, Rules};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender};
+
+/// Bytes of batches gathered into one frame; a single larger batch still fits.
+const FRAME_BYTES_TARGET: usize = 8 * 1024 * 1024;
+/// Bytes zeroed ahead when a segment outgrows what was prepared.
+const GROWTH: u64 = 1024 * 1024;
+const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Sequencer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) signer: CheckpointSigner,
+    pub(crate) chain: Chain,
+    pub(crate) active: Active,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) pace: Pace,
+    pub(crate) commits: SyncSender<Commit>,
+    pub(crate) keeper: Sender<KeeperJob>,
+    pub(crate) spare: Arc<Spare>,
+}
+
+/// The segment that is written to.
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) nonce: [u8; 16],
+    pub(crate) end: ByteOffset,
+    /// Bytes of the file that exist already.
+    pub(crate) prepared: u64,
+    pub(crate) tally: Tally,
+    pub(crate) asked_for_spare: bool,
+}
+
+/// Time while the process runs: the wall clock at start plus what the boot clock counted since.
+pub(crate) struct Pace {
+    wall: Timestamp,
+    boot: Duration,
+}
+
+impl Pace {
+    pub(crate) fn begin(shared: &Shared) -> Self {
+        let clock = &shared.environment.clock;
+        Self { wall: clock.wall(), boot: clock.since_boot() }
+    }
+
+    fn now(&self, shared: &Shared) -> Timestamp {
+        let elapsed = shared.environment.clock.since_boot().saturating_sub(self.boot);
+        Timestamp(self.wall.0.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A batch whose place is fixed, waiting for its frame.
+struct Staged {
+    batch: AdmittedBatch,
+    receipts: Vec<AppendedReceipt>,
+    done: Done,
+}
+
+/// A batch that was appended before, waiting for its first answer to be durable.
+struct Repeated {
+    answer: RepeatedAnswer,
+    with_proofs: bool,
+    done: Done,
+}
+
+enum RepeatedAnswer {
+    Known(Arc<Answer>),
+    /// The first one is in the frame that is being built.
+    InThisFrame(usize),
+}
+
+/// What one gathering leads to.
+#[derive(Default)]
+struct Gathering {
+    staged: Vec<Staged>,
+    repeated: Vec<Repeated>,
+    ids: HashMap<(Principal, BatchId), usize>,
+    nodes: Vec<(NodeCoordinate, NodeHash)>,
+}
+
+impl Sequencer {
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(work) = self.shared.queue.take(FRAME_RECEIPTS_MAX / 2, FRAME_BYTES_TARGET) {
+            let mut batches = Vec::new();
+            for item in work {
+                match item {
+                    Work::Append { batch, done } => batches.push((batch, done)),
+                    Work::Seal { done } => self.seal(done),
+                }
+            }
+            if !batches.is_empty() {
+                self.append(batches);
+            }
+        }
+    }
+
+    fn append(&mut self, batches: Vec<(AdmittedBatch, Done)>) {
+        if let Err(error) = self.make_room(&batches) {
+            for (_, done) in batches {
+                done(Err(error.clone()));
+            }
+            return;
+        }
+        let time = self.pace.now(&self.shared).max(self.chain.last_time);
+        let start = FrameStart {
+            nonce: self.active.nonce,
+            first: self.chain.next_index(),
+            synced_through: self.shared.published().size(),
+            time,
+            control_seq: self.chain.control_seq,
+            prev: self.chain.prev,
+            control_head: self.chain.control_head,
+            commitment: self.shared.identity.commitment,
+        };
+        let mut gathering = Gathering::default();
+        let rules = self.rules.clone();
+        let mut placed: Vec<Vec<Envelope>> = Vec::new();
+        for (batch, done) in batches {
+            let Some((batch, done)) = self.sort_out_repeats(batch, done, &mut gathering) else { continue };
+            let shared = self.shared.clone();
+            let mut heads = shared.lock(&shared.heads);
+            if let Err(error) = check_streams(&heads, &batch) {
+                done(Err(error));
+                continue;
+            }
+            let (envelopes, receipts) = self.place(&batch, time, &mut heads, &mut gathering.nodes);
+            if let Some(id) = batch.id {
+                gathering.ids.insert((batch.writer.clone(), id), gathering.staged.len());
+            }
+            placed.push(envelopes);
+            gathering.staged.push(Staged { batch, receipts, done });
+        }
+        let control_changed = !Arc::ptr_eq(&rules, &self.rules);
+        self.write(start, gathering, &placed, control_changed);
+    }
+
+    /// Fails before anything is placed when the disk has no room for these batches, and rolls when the segment is full.
+    fn make_room(&mut self, batches: &[(AdmittedBatch, Done)]) -> Result<(), AppendError> {
+        if let Some(error) = self.shared.poisoned() {
+            return Err(error);
+        }
+        let limit = self.shared.limits.segment_bytes_max;
+        if self.active.end.0 >= limit && !self.active.is_empty() {
+            match self.roll(None) {
+                Err(error) if is_disk_full(&error) => return Err(disk_full()),
+                Err(error) => return Err(self.shared.poison(error)),
+                Ok(()) => {}
+            }
+        }
+        if self.active.end.0 >= limit / 4 && !self.active.asked_for_spare {
+            self.active.asked_for_spare = true;
+            let _ = self.keeper.send(KeeperJob::PrepareSpare);
+        }
+        let needed: usize = batches.iter().map(|(batch, _)| batch.stored_bytes).sum();
+        let end = self.active.end.plus(needed as u64 + 64 * 1024).align_up().0;
+        if end > self.active.prepared {
+            let grown = end + GROWTH;
+            match segment::write_zeros(&*self.active.segment.file, self.active.prepared, grown) {
+                // Whatever zeros were written are harmless: nothing was placed behind them.
+                Err(error) if is_disk_full(&error) => return Err(disk_full()),
+                Err(error) => return Err(self.shared.poison(error)),
+                Ok(()) => self.active.prepared = grown,
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a batch that was sent before with its first answer, or refuses it when the content differs.
+    fn sort_out_repeats(
+        &self,
+        batch: AdmittedBatch,
+        done: Done,
+        gathering: &mut Gathering,
+    ) -> Option<(AdmittedBatch, Done)> {
+        let Some(id) = batch.id else { return Some((batch, done)) };
+        let key = (batch.writer.clone(), id);
+        let (fingerprint, answer) = match gathering.ids.get(&key) {
+            Some(at) => (gathering.staged[*at].batch.fingerprint, RepeatedAnswer::InThisFrame(*at)),
+            None => match self.shared.lock(&self.shared.window).get(&key) {
+                Some(known) => (known.fingerprint, RepeatedAnswer::Known(known.answer.clone())),
+                None => return Some((batch, done)),
+            },
+        };
+        if fingerprint.is_some() && fingerprint != batch.fingerprint {
+            done(Err(AppendError::IdReused));
+        } else {
+            gathering.repeated.push(Repeated { answer, with_proofs: batch.with_proofs, done });
+        }
+        None
+    }
+
+    /// Fixes the place of every receipt of a batch.
+    fn place(
+        &mut self,
+        batch: &AdmittedBatch,
+        time: Timestamp,
+        heads: &mut StreamHeads,
+        nodes: &mut Vec<(NodeCoordinate, NodeHash)>,
+    ) -> (Vec<Envelope>, Vec<AppendedReceipt>) {
+        let mut envelopes = Vec::with_capacity(batch.receipts.len());
+        let mut receipts = Vec::with_capacity(batch.receipts.len());
+        let mut encoded = Vec::with_capacity(512);
+        for receipt in &batch.receipts {
+            let envelope = self.envelope(batch, receipt, time, heads);
+            encoded.clear();
+            envelope.encode_into(&mut encoded);
+            let leaf = counterfoil_proof::Hash::of_envelope(&encoded);
+            self.chain.push(&envelope, leaf, |at, node| nodes.push((at, node)));
+            if envelope.is_control() {
+                let control = ControlReceipt { envelope: &envelope, payload: &receipt.new.payload };
+                let rules = Rules::clone(&self.rules).apply(control);
+                self.rules = Arc::new(rules.expect("the ledger writes no control receipt that breaks its own rules"));
+            } else {
+                let closes = envelope.closes_stream;
+                heads.advance(&envelope.stream, envelope.index, envelope.stream_seq, leaf, closes);
+            }
+            self.active.tally.add(&envelope, receipt.new.payload.len());
+            receipts.push(AppendedReceipt { index: envelope.index, stream_seq: envelope.stream_seq, leaf });
+            envelopes.push(envelope);
+        }
+        (envelopes, receipts)
+    }
+
+    fn envelope(
+        &self,
+        batch: &AdmittedBatch,
+        receipt: &AdmittedReceipt,
+        time: Timestamp,
+        heads: &StreamHeads,
+    ) -> Envelope {
+        let new = &receipt.new;
+        let (stream_seq, stream_prev) = match new.stream.is_control() {
+            true => (self.chain.control_seq, self.chain.control_head),
+            false => heads.next(&new.stream),
+        };
+        Envelope {
+            index: self.chain.next_index(),
+            time,
+            prev: self.chain.prev,
+            control_seq: self.chain.control_seq,
+            control_head: self.chain.control_head,
+            stream: new.stream.clone(),
+            stream_seq,
+            stream_prev,
+            kind: new.kind.clone(),
+            class: new.class,
+            writer: batch.writer.clone(),
+            writer_signature: None,
+            closes_stream: new.closes_stream,
+            media: new.media,
+            links: new.links.clone(),
+            subject: new.subject,
+            commitment: receipt.commitment,
+        }
+    }
+
+    /// Writes the frame of a gathering and hands it to the committer. What failed to be written poisons the ledger: the
+    /// places were taken in memory, and only recovery can tell what is on disk.
+    fn write(&mut self, start: FrameStart, gathering: Gathering, placed: &[Vec<Envelope>], control_changed: bool) {
+        let mut written = None;
+        let mut answers: Vec<Arc<Answer>> = Vec::new();
+        if !gathering.staged.is_empty() {
+            let checkpoint = Arc::new(self.signer.sign(self.chain.frontier.size(), self.chain.frontier.root()));
+            let mut frame = FrameBuilder::new(start);
+            for (staged, envelopes) in gathering.staged.iter().zip(placed) {
+                frame.begin_batch(&staged.batch.writer, staged.batch.label());
+                for (receipt, envelope) in staged.batch.receipts.iter().zip(envelopes) {
+                    frame.push(envelope, Stored::Present { salt: receipt.salt, payload: &receipt.new.payload });
+                }
+            }
+            let bytes = segment::pad(frame.finish(&create::commit(&checkpoint)));
+            let at = self.active.end;
+            if let Err(error) = self.active.segment.file.write_all_at(&bytes, at.0) {
+                let error = self.shared.poison(error);
+                gathering.staged.into_iter().map(|staged| staged.done).for_each(|done| done(Err(error.clone())));
+                gathering.repeated.into_iter().for_each(|repeated| (repeated.done)(Err(error.clone())));
+                return;
+            }
+            self.active.end = at.plus(bytes.len() as u64);
+            self.active.prepared = self.active.prepared.max(self.active.end.0);
+            self.active.tally.frames += 1;
+            for staged in &gathering.staged {
+                let receipts = staged.receipts.clone();
+                let answer = Arc::new(Answer { receipts, time: start.time, checkpoint: checkpoint.clone() });
+                self.remember(staged, &answer);
+                answers.push(answer);
+            }
+            written = Some(CommittedFrame {
+                segment: self.active.segment.clone(),
+                first: start.first,
+                at,
+                end: self.active.end,
+                nodes: gathering.nodes,
+                checkpoint,
+                time: start.time,
+                control_receipts: self.chain.control_seq.0,
+                rules: control_changed.then(|| self.rules.clone()),
+            });
+        }
+        if written.is_none() && gathering.repeated.is_empty() {
+            return;
+        }
+        let mut waiters = Vec::new();
+        for repeated in gathering.repeated {
+            let answer = match repeated.answer {
+                RepeatedAnswer::Known(answer) => answer,
+                RepeatedAnswer::InThisFrame(at) => answers[at].clone(),
+            };
+            waiters.push(Waiter { answer, with_proofs: repeated.with_proofs, done: repeated.done });
+        }
+        for (staged, answer) in gathering.staged.into_iter().zip(answers) {
+            waiters.push(Waiter { answer, with_proofs: staged.batch.with_proofs, done: staged.done });
+        }
+        if let Err(returned) = self.commits.send(Commit { frame: written, waiters }) {
+            let error = self.shared.poisoned().unwrap_or(AppendError::Closing);
+            returned.0.waiters.into_iter().for_each(|waiter| (waiter.done)(Err(error.clone())));
+        }
+    }
+
+    /// An answer is remembered before it is durable: whoever repeats the batch waits behind it in the same order.
+    fn remember(&self, staged: &Staged, answer: &Arc<Answer>) {
+        if let Some(id) = staged.batch.id {
+            let remembered = Remembered { fingerprint: staged.batch.fingerprint, answer: answer.clone() };
+            self.shared.lock(&self.shared.window).insert((staged.batch.writer.clone(), id), remembered);
+        }
+    }
+
+    fn seal(&mut self, done: SealDone) {
+        if let Some(error) = self.shared.poisoned() {
+            return done(Err(error));
+        }
+        if self.active.is_empty() {
+            return done(Ok(None));
+        }
+        let mut done = Some(done);
+        if let Err(error) = self.roll(Some(&mut done)) {
+            let error = if is_disk_full(&error) { disk_full() } else { self.shared.poison(error) };
+            if let Some(done) = done {
+                done(Err(error));
+            }
+        }
+    }
+
+    /// Begins a new segment. The old one's last frame is durable before the new one exists, and the new one is in the
+    /// manifest before it holds a frame.
+    fn roll(&mut self, done: Option<&mut Option<SealDone>>) -> io::Result<()> {
+        let size = self.chain.frontier.size();
+        self.shared.wait_published(size).map_err(|_| io::Error::other("the ledger is poisoned"))?;
+        let id = SegmentId(self.chain.next_index());
+        let header = SegmentHeader {
+            nonce: self.shared.environment.random()?,
+            ledger_id: self.shared.identity.ledger_id,
+            last_time: self.chain.last_time,
+            control_seq: self.chain.control_seq,
+            prev: self.chain.prev,
+            control_head: self.chain.control_head,
+            generation: Generation(0),
+            frontier: self.chain.frontier.clone(),
+            origin: self.shared.identity.checkpoint_key.name().clone(),
+        };
+        let (file, prepared) = self.new_file(&header, &segment::segment_path(id, Generation(0)))?;
+        {
+            let mut manifest = self.shared.lock(&self.shared.manifest);
+            let mut next = manifest.clone();
+            next.counter += 1;
+            next.segments.push(ManifestEntry { id, generation: Generation(0), state: SegmentState::Open });
+            replace_file(&*self.shared.environment.disk, "", "MANIFEST", &next.encode())?;
+            *manifest = next;
+        }
+        let segment = Arc::new(Segment::open(id, Generation(0), file));
+        {
+            let mut published = self.shared.published_mut();
+            let mut segments = published.segments.to_vec();
+            segments.push(segment.clone());
+            published.segments = Arc::new(segments);
+            published.active_end = SEGMENT_HEADER_LEN as u64;
+        }
+        let active = Active {
+            segment,
+            nonce: header.nonce,
+            end: ByteOffset(SEGMENT_HEADER_LEN as u64),
+            prepared,
+            tally: Tally::default(),
+            asked_for_spare: false,
+        };
+        let full = core::mem::replace(&mut self.active, active);
+        let job = SealJob {
+            segment: full.segment,
+            end: full.end,
+            chain: self.chain.clone(),
+            tally: full.tally,
+            done: done.and_then(Option::take),
+        };
+        let _ = self.keeper.send(KeeperJob::Seal(Box::new(job)));
+        Ok(())
+    }
+
+    /// The spare file if the keeper has one ready, else a new one that grows as it is written.
+    fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+        let disk = &*self.shared.environment.disk;
+        let (file, temporary, prepared) = match self.spare.take() {
+            Some((file, len)) => (file, SPARE.to_owned(), len),
+            None => {
+                let temporary = format!("{path}.tmp");
+                let _ = disk.remove(&temporary);
+                (disk.create(&temporary)?, temporary, SEGMENT_HEADER_LEN as u64)
+            }
+        };
+        file.write_all_at(&header.encode(), 0)?;
+        file.sync_all()?;
+        disk.rename(&temporary, path)?;
+        disk.sync_dir(FOLDER)?;
+        Ok((file, prepared))
+    }
+}
+
+impl Active {
+    fn is_empty(&self) -> bool {
+        self.tally.frames == 0
+    }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn disk_full() -> AppendError {
+    AppendError::DiskFull { retry_after: DISK_FULL_RETRY }
+}
+
+/// Checks closed streams and conditions against the heads before the batch.
+fn check_streams(heads: &StreamHeads, batch: &AdmittedBatch) -> Result<(), AppendError> {
+    let mut closed_here: HashMap<&StreamName, StreamSeq> = HashMap::new();
+    let mut added: HashMap<&StreamName, u64> = HashMap::new();
+    for (at, receipt) in batch.receipts.iter().enumerate() {
+        let new = &receipt.new;
+        let head = heads.get(&new.stream);
+        let closed_before = head.filter(|head| head.closed).map(|head| head.seq);
+        if let Some(closed_at) = closed_before.or_else(|| closed_here.get(&new.stream).copied()) {
+            return Err(AppendError::StreamClosed { at, stream: new.stream.clone(), closed_at });
+        }
+        let (actual, _) = heads.next(&new.stream);
+        if let Some(expected) = new.expected_stream_seq
+            && expected != actual
+        {
+            let head = head.map(|head| head.leaf);
+            return Err(AppendError::LostRace { stream: new.stream.clone(), expected, actual, head });
+        }
+        if new.closes_stream {
+            let before = added.get(&new.stream).copied().unwrap_or(0);
+            closed_here.insert(&new.stream, StreamSeq(actual.0 + before));
+        }
+        *added.entry(&new.stream).or_default() += 1;
+    }
+    Ok(())
+}
