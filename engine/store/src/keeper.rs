@@ -6,7 +6,7 @@ use crate::disk::{Disk, DiskFile, read_exact, replace_file};
 use crate::error::AppendError;
 use crate::queue::SealDone;
 use crate::recovery;
-use crate::segment::{self, FOLDER, SPARE, Segment, SegmentError, State};
+use crate::segment::{self, FOLDER, Segment, SegmentError, State};
 use crate::shared::Shared;
 use crate::types::SegmentStatus;
 use counterfoil_format::{
@@ -15,7 +15,7 @@ use counterfoil_format::{
 use counterfoil_proof::{Hash, LeafHash, LeafIndex};
 use std::io;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the keeper is asked to do, in order.
 pub(crate) enum KeeperJob {
@@ -34,19 +34,22 @@ pub(crate) struct SealJob {
 
 /// The file of the next segment, if it is ready.
 #[derive(Default)]
-pub(crate) struct Spare(Mutex<Option<(Arc<dyn DiskFile>, u64)>>);
+pub(crate) struct Spare(Mutex<Option<SpareFile>>);
+
+/// A file of zeros, synced. Every one has a name of its own, so that whoever took it owns the name too.
+pub(crate) struct SpareFile {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) path: String,
+    pub(crate) len: u64,
+}
 
 impl Spare {
-    pub(crate) fn take(&self) -> Option<(Arc<dyn DiskFile>, u64)> {
-        self.0.lock().expect("no thread panics with this lock").take()
+    pub(crate) fn take(&self) -> Option<SpareFile> {
+        self.slot().take()
     }
 
-    fn put(&self, file: Arc<dyn DiskFile>, len: u64) {
-        *self.0.lock().expect("no thread panics with this lock") = Some((file, len));
-    }
-
-    fn is_ready(&self) -> bool {
-        self.0.lock().expect("no thread panics with this lock").is_some()
+    fn slot(&self) -> MutexGuard<'_, Option<SpareFile>> {
+        self.0.lock().expect("no thread panics with this lock")
     }
 }
 
@@ -54,12 +57,13 @@ pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) jobs: Receiver<KeeperJob>,
     pub(crate) spare: Arc<Spare>,
+    pub(crate) spares_made: u64,
 }
 
 impl Keeper {
     /// Works until the sequencer is gone. A segment that could not be sealed keeps its place: the ones after it wait,
     /// and opening the ledger again seals them all.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(mut self) {
         let mut stuck: Option<Arc<io::Error>> = None;
         while let Ok(job) = self.jobs.recv() {
             match job {
@@ -80,23 +84,27 @@ impl Keeper {
                 }
             }
         }
+        if let Some(unused) = self.spare.take() {
+            // Whatever stays is removed when the ledger is opened again.
+            let _ = self.shared.environment.disk.remove(&unused.path);
+        }
     }
 
-    fn prepare_spare(&self) -> io::Result<()> {
-        if self.spare.is_ready() {
+    fn prepare_spare(&mut self) -> io::Result<()> {
+        if self.spare.slot().is_some() {
             return Ok(());
         }
         let disk = &*self.shared.environment.disk;
         let len = self.shared.limits.segment_bytes_max;
-        let _ = disk.remove(SPARE);
-        let file = disk.create(SPARE)?;
-        let prepared = segment::write_zeros(&*file, 0, len).and_then(|()| file.sync_all());
-        if let Err(error) = prepared {
+        self.spares_made += 1;
+        let path = format!("{FOLDER}/spare-{}.tmp", self.spares_made);
+        let file = disk.create(&path)?;
+        if let Err(error) = segment::write_zeros(&*file, 0, len).and_then(|()| file.sync_all()) {
             // A full disk needs the room more than the next segment does.
-            let _ = disk.remove(SPARE);
+            let _ = disk.remove(&path);
             return Err(error);
         }
-        self.spare.put(file, len);
+        *self.spare.slot() = Some(SpareFile { file, path, len });
         Ok(())
     }
 

@@ -338,7 +338,7 @@ impl Writer {
         };
         let committer =
             Committer { shared: shared.clone(), commits: committed, head: self.head, head_counter: self.head_counter };
-        let keeper = Keeper { shared: shared.clone(), jobs, spare };
+        let keeper = Keeper { shared: shared.clone(), jobs, spare, spares_made: 0 };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(work);
         Ok(vec![
             spawn("sequencer", Box::new(move || sequencer.run()))?,

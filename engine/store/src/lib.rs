@@ -43,6 +43,9 @@ mod tree;
 mod types;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use admit::AdmittedBatch;
 pub use create::{CreateError, create};
 pub use disk::{Disk, DiskFile, OsDisk};

@@ -43,7 +43,7 @@ pub enum OpenError {
     Locked,
     /// Operator: what is on disk is not what was acknowledged.
     #[error("refused to open for appending: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] Box<Refusal>),
     /// Operator: the ledger has rules that this version cannot follow.
     #[error("the rules in the ledger are broken or newer than this version")]
     Rules(#[from] Violation),
@@ -129,7 +129,7 @@ pub enum Damage {
 }
 
 fn refuse(path: impl Into<String>, offset: ByteOffset, damage: impl Into<Damage>) -> OpenError {
-    OpenError::Refused(Refusal { path: path.into(), offset, damage: damage.into() })
+    OpenError::Refused(Box::new(Refusal { path: path.into(), offset, damage: damage.into() }))
 }
 
 pub(crate) fn at(path: &str) -> impl Fn(io::Error) -> OpenError {
@@ -418,9 +418,7 @@ impl<'a> Loader<'a> {
     fn load_controls(&mut self, segment: &Arc<Segment>, footer: &SegmentFooter) -> Result<(), OpenError> {
         let path = segment::segment_path(segment.id, segment.generation);
         for index in footer.control_indices.iter().filter(|index| index.0 > 0) {
-            let leaf_of = |at: LeafIndex| match segment_of(&self.segments, at) {
-                other => other.leaves(at, 1).map(|leaves| leaves[0]),
-            };
+            let leaf_of = |at: LeafIndex| segment_of(&self.segments, at).leaves(at, 1).map(|leaves| leaves[0]);
             let receipt = crate::read::receipt_in(segment, *index, leaf_of).map_err(|fault| match fault {
                 crate::read::Fault::Io(error) => at(&path)(error),
                 crate::read::Fault::Damaged { offset, what } => {
@@ -670,7 +668,7 @@ impl<'a> Loader<'a> {
     /// Frames above the mark may be in the page cache only: a sync may have failed under them. They are made durable
     /// again, and HEAD says so, before anything is published.
     fn rewrite_above_mark(
-        &self,
+        &mut self,
         entry: ManifestEntry,
         path: &str,
         file: &dyn DiskFile,
@@ -690,6 +688,7 @@ impl<'a> Loader<'a> {
         let head_file = self.disk().open("HEAD", true).map_err(at("HEAD"))?;
         head_file.write_all_at(&slot.encode(), slot.position().0).map_err(at("HEAD"))?;
         head_file.sync_data().map_err(at("HEAD"))?;
+        self.mark = slot.size;
         repair::forget_rewrite(self.disk()).map_err(at(path))
     }
 

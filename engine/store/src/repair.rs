@@ -11,7 +11,7 @@ use counterfoil_format::{ByteOffset, Generation, SegmentId, parse_segment_file_n
 use counterfoil_proof::{SignatureType, VerifierKey};
 use std::io;
 
-const SIGNATURE_LEN: usize = 64;
+const SIGNATURE_LEN: u16 = 64;
 
 /// Copies the damaged tail of a segment to cut/ and zeroes it.
 pub(crate) fn cut(
@@ -37,11 +37,11 @@ pub(crate) fn cut(
 fn blank_signatures(bytes: &mut [u8], key: &VerifierKey) {
     let mut lead = key.id().0.to_vec();
     lead.push(SignatureType::Ed25519.byte());
-    lead.extend((SIGNATURE_LEN as u16).to_le_bytes());
+    lead.extend(SIGNATURE_LEN.to_le_bytes());
     let mut from = 0;
     while let Some(found) = bytes[from..].windows(lead.len()).position(|window| window == lead) {
         let start = from + found + lead.len();
-        let end = (start + SIGNATURE_LEN).min(bytes.len());
+        let end = (start + usize::from(SIGNATURE_LEN)).min(bytes.len());
         bytes[start..end].fill(0);
         from = end;
     }

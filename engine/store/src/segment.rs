@@ -11,8 +11,6 @@ use std::io;
 use std::sync::{Arc, RwLock};
 
 pub(crate) const FOLDER: &str = "segments";
-/// The file that becomes the next segment.
-pub(crate) const SPARE: &str = "segments/spare.tmp";
 
 /// A segment that can be read.
 pub(crate) struct Segment {

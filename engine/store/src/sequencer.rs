@@ -12,7 +12,7 @@ use crate::error::AppendError;
 use crate::heads::StreamHeads;
 use crate::keeper::{KeeperJob, SealJob, Spare};
 use crate::queue::{Done, SealDone, Work};
-use crate::segment::{self, FOLDER, SPARE, Segment};
+use crate::segment::{self, FOLDER, Segment};
 use crate::shared::Shared;
 use crate::types::{AppendedReceipt, BatchId};
 use crate::window::{Answer, Remembered};
@@ -428,7 +428,7 @@ impl Sequencer {
     fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<(Arc<dyn DiskFile>, u64)> {
         let disk = &*self.shared.environment.disk;
         let (file, temporary, prepared) = match self.spare.take() {
-            Some((file, len)) => (file, SPARE.to_owned(), len),
+            Some(spare) => (spare.file, spare.path, spare.len),
             None => {
                 let temporary = format!("{path}.tmp");
                 let _ = disk.remove(&temporary);

@@ -97,8 +97,8 @@ pub(super) fn read_head(source: &dyn Source) -> Result<Head, AuditError> {
         }
     }
     slots.sort_by_key(|slot| core::cmp::Reverse(slot.counter));
-    if len > HEAD_FILE_LEN {
-        problems.push("bytes follow its two slots".to_owned());
+    if len != HEAD_FILE_LEN {
+        problems.push(format!("the file has {len} bytes, two slots have {HEAD_FILE_LEN}"));
     }
     let findings = if slots.is_empty() {
         let why = problems.first().cloned().unwrap_or_else(|| "both slots are empty".to_owned());
