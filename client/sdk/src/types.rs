@@ -118,9 +118,9 @@ impl NewReceipt {
     /// At most this many bytes are stored for this receipt, to be compared with [`BatchLimits::batch_bytes_max`].
     #[must_use]
     pub fn stored_bytes_max(&self) -> usize {
-        const FIXED: usize = 256;
+        const RECORD: usize = 512;
         const LINK: usize = 40;
-        self.payload.len() + self.stream.as_str().len() + self.kind.as_str().len() + self.links.len() * LINK + FIXED
+        self.payload.len() + self.links.len() * LINK + RECORD
     }
 }
 

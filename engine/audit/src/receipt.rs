@@ -185,8 +185,7 @@ impl ReceiptDocument {
         let content = match (&shown.salt, &shown.payload_bytes) {
             (None, None) => None,
             (Some(salt), Some(payload)) => {
-                let salt =
-                    decode(salt, "salt")?.try_into().map_err(|_| ReceiptError::Base64 { field: "salt" })?;
+                let salt = decode(salt, "salt")?.try_into().map_err(|_| ReceiptError::Base64 { field: "salt" })?;
                 Some((Salt(salt), decode(payload, "payload_bytes")?))
             }
             _ => return Err(ReceiptError::HalfErased),

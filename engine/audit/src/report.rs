@@ -2,7 +2,9 @@
 
 use crate::time::time_text;
 use counterfoil_format::ByteOffset;
-use counterfoil_proof::{Kind, LeafHash, LeafIndex, Origin, SignedCheckpoint, StreamName, Timestamp, TreeSize, VerifierKey};
+use counterfoil_proof::{
+    Kind, LeafHash, LeafIndex, Origin, SignedCheckpoint, StreamName, Timestamp, TreeSize, VerifierKey,
+};
 use serde::{Serialize, Serializer};
 
 /// Most findings listed; the rest is counted.
@@ -108,6 +110,8 @@ pub enum Code {
     SeenForked,
     /// A checkpoint seen earlier cannot be compared because the tree is damaged there.
     SeenUnknown,
+    /// A checkpoint seen earlier fits, and lies above the durable mark.
+    SeenAboveMark,
     /// More findings than are listed.
     MoreFindings,
 }
@@ -205,9 +209,12 @@ impl Finding {
 impl Code {
     fn defaults(self) -> (Severity, &'static str) {
         let severity = match self {
-            Self::HeadSlot | Self::LeafFile | Self::VkeyFile | Self::LeftoverFile | Self::RecoveryUnfinished => {
-                Severity::Note
-            }
+            Self::HeadSlot
+            | Self::LeafFile
+            | Self::VkeyFile
+            | Self::LeftoverFile
+            | Self::RecoveryUnfinished
+            | Self::SeenAboveMark => Severity::Note,
             _ => Severity::Failure,
         };
         (severity, self.next())
@@ -217,8 +224,11 @@ impl Code {
         match self {
             Self::LeafFile => NEXT_OPEN,
             Self::HeadSlot => "nothing, the other slot counts; the next sync writes this one again",
-            Self::VkeyFile => "write the key from `counterfoil status` into it; verifiers take keys from elsewhere anyway",
+            Self::VkeyFile => {
+                "write the key from `counterfoil status` into it; verifiers take keys from elsewhere anyway"
+            }
             Self::LeftoverFile => "nothing; the next start of the server removes it",
+            Self::SeenAboveMark => "nothing; opening the ledger makes these receipts durable",
             Self::RecoveryUnfinished => "start the server: it finishes the recovery",
             Self::Signature | Self::KeyMismatch => {
                 "compare the key with the operator over another channel; if it is the right one, the ledger was signed by someone else"
@@ -230,7 +240,9 @@ impl Code {
             Self::SeenLonger | Self::SeenForked => {
                 "keep both notes: together they prove that the history was changed; ask the operator for the other copy"
             }
-            Self::ControlViolation => "verify with a newer version if the kind is unknown; otherwise the operator broke a rule",
+            Self::ControlViolation => {
+                "verify with a newer version if the kind is unknown; otherwise the operator broke a rule"
+            }
             Self::ChainBroken
             | Self::ControlChainBroken
             | Self::TimeBackwards
@@ -241,7 +253,9 @@ impl Code {
             | Self::CommitmentAlgorithm
             | Self::UnknownClass
             | Self::SyncedThrough
-            | Self::RootMismatch => "no crash leaves this: compare with a copy of the ledger and with checkpoints kept earlier",
+            | Self::RootMismatch => {
+                "no crash leaves this: compare with a copy of the ledger and with checkpoints kept earlier"
+            }
             Self::MoreFindings => "settle the findings listed and verify again",
             _ => NEXT_RESTORE,
         }

@@ -22,8 +22,7 @@ mod tests {
 
     #[test]
     fn times_have_nine_decimals_and_read_back() {
-        for (nanoseconds, text) in
-            [(0, "1970-01-01T00:00:00.000000000Z"), (u64::MAX, "2554-07-21T23:34:33.709551615Z")]
+        for (nanoseconds, text) in [(0, "1970-01-01T00:00:00.000000000Z"), (u64::MAX, "2554-07-21T23:34:33.709551615Z")]
         {
             assert_eq!(time_text(Timestamp(nanoseconds)), text);
             assert_eq!(parse_time(text), Some(Timestamp(nanoseconds)));

@@ -7,12 +7,16 @@ use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::types::Appended;
 use crate::window::Answer;
+use core::time::Duration;
 use counterfoil_format::{ByteOffset, HeadSlot};
 use counterfoil_proof::{LeafIndex, NodeCoordinate, NodeHash, SignedCheckpoint, Timestamp};
 use counterfoil_rules::Rules;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+
+/// How long nothing must come before HEAD is written.
+const MARK_AFTER_IDLE: Duration = Duration::from_millis(5);
 
 /// A frame that was written and who waits for it.
 pub(crate) struct Commit {
@@ -62,13 +66,10 @@ impl Committer {
         loop {
             let first = match self.commits.try_recv() {
                 Ok(commit) => commit,
-                Err(_) => {
-                    if let Some(mark) = unmarked.take() {
-                        self.move_mark(&mark);
-                    }
-                    let Ok(commit) = self.commits.recv() else { return };
-                    commit
-                }
+                Err(_) => match self.wait(&mut unmarked) {
+                    Some(commit) => commit,
+                    None => return,
+                },
             };
             let mut commits = vec![first];
             commits.extend(self.commits.try_iter());
@@ -76,6 +77,19 @@ impl Committer {
                 unmarked = Some(mark);
             }
         }
+    }
+
+    /// Waits for the next commit; moves the durable mark once nothing came for a while, and before giving up. Until
+    /// then the next frame carries the mark, and a writer that waits for one answer before it sends the next batch does
+    /// not wait for HEAD too.
+    fn wait(&mut self, unmarked: &mut Option<Mark>) -> Option<Commit> {
+        if unmarked.is_some() {
+            match self.commits.recv_timeout(MARK_AFTER_IDLE) {
+                Ok(commit) => return Some(commit),
+                Err(_) => self.move_mark(&unmarked.take()?),
+            }
+        }
+        self.commits.recv().ok()
     }
 
     /// One sync for everything that was written by now.

@@ -48,6 +48,10 @@ impl Spare {
         self.slot().take()
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        self.slot().is_some()
+    }
+
     fn slot(&self) -> MutexGuard<'_, Option<SpareFile>> {
         self.0.lock().expect("no thread panics with this lock")
     }
@@ -91,7 +95,7 @@ impl Keeper {
     }
 
     fn prepare_spare(&mut self) -> io::Result<()> {
-        if self.spare.slot().is_some() {
+        if self.spare.is_ready() {
             return Ok(());
         }
         let disk = &*self.shared.environment.disk;

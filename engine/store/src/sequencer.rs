@@ -32,6 +32,8 @@ use std::sync::mpsc::{Sender, SyncSender};
 
 /// Bytes of batches gathered into one frame; a single larger batch still fits.
 const FRAME_BYTES_TARGET: usize = 8 * 1024 * 1024;
+/// What a frame needs besides its records: header, batches, commit, padding.
+const FRAME_OVERHEAD: u64 = 256 * 1024;
 /// Bytes zeroed ahead when a segment outgrows what was prepared.
 const GROWTH: u64 = 1024 * 1024;
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
@@ -168,20 +170,20 @@ impl Sequencer {
         if let Some(error) = self.shared.poisoned() {
             return Err(error);
         }
-        let limit = self.shared.limits.segment_bytes_max;
-        if self.active.end.0 >= limit && !self.active.is_empty() {
+        let needed: usize = batches.iter().map(|(batch, _)| batch.stored_bytes).sum();
+        let needed = needed as u64 + FRAME_OVERHEAD;
+        if self.should_roll(needed) {
             match self.roll(None) {
                 Err(error) if is_disk_full(&error) => return Err(disk_full()),
                 Err(error) => return Err(self.shared.poison(error)),
                 Ok(()) => {}
             }
         }
-        if self.active.end.0 >= limit / 4 && !self.active.asked_for_spare {
+        if self.active.end.0 >= self.active.prepared / 4 && !self.active.asked_for_spare {
             self.active.asked_for_spare = true;
             let _ = self.keeper.send(KeeperJob::PrepareSpare);
         }
-        let needed: usize = batches.iter().map(|(batch, _)| batch.stored_bytes).sum();
-        let end = self.active.end.plus(needed as u64 + 64 * 1024).align_up().0;
+        let end = self.active.end.plus(needed).align_up().0;
         if end > self.active.prepared {
             let grown = end + GROWTH;
             match segment::write_zeros(&*self.active.segment.file, self.active.prepared, grown) {
@@ -192,6 +194,15 @@ impl Sequencer {
             }
         }
         Ok(())
+    }
+
+    /// A segment is left when it is full, or when it would have to grow while a file of synced zeros is ready: writing
+    /// into those changes no metadata, so its syncs are several times faster (docs/adr/0005).
+    fn should_roll(&self, needed: u64) -> bool {
+        let active = &self.active;
+        let full = active.end.0 >= self.shared.limits.segment_bytes_max;
+        let would_grow = active.end.0 + needed > active.prepared && active.end.0 >= GROWTH;
+        !active.is_empty() && (full || would_grow && self.spare.is_ready())
     }
 
     /// Answers a batch that was sent before with its first answer, or refuses it when the content differs.

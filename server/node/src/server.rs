@@ -157,11 +157,13 @@ async fn end_health(mut health: HealthReporter) {
     }
 }
 
+/// Closes every ledger, also when one of them fails to.
 async fn close(ledgers: Ledgers) -> Result<(), ServeError> {
+    let mut outcome = Ok(());
     for (name, ledger) in ledgers.into_ledgers() {
         let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
         let closed = closed.expect("closing a ledger does not panic");
-        closed.map_err(|source| ServeError::Close { ledger: name, source })?;
+        outcome = outcome.and(closed.map_err(|source| ServeError::Close { ledger: name, source }));
     }
-    Ok(())
+    outcome
 }

@@ -83,6 +83,11 @@ impl Account {
         self.mark
     }
 
+    /// The last checkpoint at or below the mark whose signature was checked.
+    pub(super) fn checkpoint(&self) -> Option<&SignedCheckpoint> {
+        self.checkpoint.as_ref()
+    }
+
     /// Failures reported so far, above the mark or below.
     pub(super) fn failures(&self) -> u64 {
         self.failures
@@ -139,7 +144,8 @@ impl Account {
                 tail.size = tail.size.max(Some(unit.end));
             }
             let room = FINDINGS_MAX.saturating_sub(tail.findings.len());
-            tail.findings.extend(unit.findings.into_iter().take(room).map(|one| Finding { severity: Severity::Note, ..one }));
+            tail.findings
+                .extend(unit.findings.into_iter().take(room).map(|one| Finding { severity: Severity::Note, ..one }));
         }
         if self.left_out > 0 {
             let message = format!("{} more findings are not listed", self.left_out);

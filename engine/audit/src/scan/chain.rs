@@ -105,7 +105,10 @@ impl Chain {
             _ => None,
         };
         if let Some(leaves) = leaves {
-            leaves.iter().enumerate().for_each(|(at, leaf)| self.leaves.push(LeafIndex(self.next.0 + at as u64), *leaf));
+            leaves
+                .iter()
+                .enumerate()
+                .for_each(|(at, leaf)| self.leaves.push(LeafIndex(self.next.0 + at as u64), *leaf));
         }
         self.prev = leaves.and_then(|leaves| leaves.last().copied());
         self.control = None;

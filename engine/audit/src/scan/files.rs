@@ -51,7 +51,12 @@ fn read_small(source: &dyn Source, path: &str, len_max: u64) -> Result<Option<Ve
 }
 
 /// Offset of the first byte in a part of a file that is not zero, and of the last.
-pub(super) fn not_zero(file: &dyn SourceFile, path: &str, from: u64, to: u64) -> Result<Option<(u64, u64)>, AuditError> {
+pub(super) fn not_zero(
+    file: &dyn SourceFile,
+    path: &str,
+    from: u64,
+    to: u64,
+) -> Result<Option<(u64, u64)>, AuditError> {
     let mut buffer = vec![0; CHUNK];
     let mut found: Option<(u64, u64)> = None;
     let mut at = from;
@@ -180,10 +185,13 @@ pub(super) fn check_is_ledger(source: &dyn Source) -> Result<(), AuditError> {
 pub(super) fn check_other_files(source: &dyn Source, entries: &[ManifestEntry]) -> Result<Vec<Finding>, AuditError> {
     let mut findings = Vec::new();
     if !list(source, REDO)?.is_empty() {
-        findings.push(Finding::new(Code::RecoveryUnfinished, "redo/ is not empty: a recovery was begun and not finished"));
+        findings
+            .push(Finding::new(Code::RecoveryUnfinished, "redo/ is not empty: a recovery was begun and not finished"));
     }
-    let expected: BTreeSet<String> =
-        entries.iter().flat_map(|one| [segment_file_name(one.id, one.generation), leaves_file_name(one.id, one.generation)]).collect();
+    let expected: BTreeSet<String> = entries
+        .iter()
+        .flat_map(|one| [segment_file_name(one.id, one.generation), leaves_file_name(one.id, one.generation)])
+        .collect();
     for name in list(source, SEGMENTS)? {
         if expected.contains(&name) || name.ends_with(".tmp") || name.ends_with(".streams") {
             continue;
@@ -198,7 +206,12 @@ pub(super) fn check_other_files(source: &dyn Source, entries: &[ManifestEntry]) 
     Ok(findings)
 }
 
-fn check_unlisted(source: &dyn Source, name: &str, id: SegmentId, generation: Generation) -> Result<Option<Finding>, AuditError> {
+fn check_unlisted(
+    source: &dyn Source,
+    name: &str,
+    id: SegmentId,
+    generation: Generation,
+) -> Result<Option<Finding>, AuditError> {
     let path = segment_path(name);
     let Some(file) = open(source, &path)? else { return Ok(None) };
     let len = file.len().map_err(io(&path))?;
@@ -221,7 +234,9 @@ pub(super) fn check_vkey(source: &dyn Source, key: &str) -> Result<Option<Findin
         Some(bytes) if bytes == expected.as_bytes() => None,
         Some(bytes) => {
             let found = String::from_utf8_lossy(&bytes).trim_end().escape_debug().to_string();
-            Some(Finding::new(Code::VkeyFile, "ledger.vkey differs from the key that genesis names").because(key, found))
+            Some(
+                Finding::new(Code::VkeyFile, "ledger.vkey differs from the key that genesis names").because(key, found),
+            )
         }
         None => Some(Finding::new(Code::VkeyFile, "ledger.vkey is missing").because(key, "no file")),
     })

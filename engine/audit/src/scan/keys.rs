@@ -100,8 +100,8 @@ impl Keys {
     }
 
     /// Checks a frame's signature for the report: the checkpoint, or what is wrong with it.
-    pub(super) fn judge(&mut self, unit: &mut Unit, commit: &FrameCommit, place: &Place) -> bool {
-        match self.check(commit, commit.root) {
+    pub(super) fn judge(&mut self, unit: &mut Unit, commit: &FrameCommit, root: RootHash, place: &Place) -> bool {
+        match self.check(commit, root) {
             Ok(checkpoint) => {
                 self.valid += 1;
                 unit.checkpoint = Some(checkpoint);

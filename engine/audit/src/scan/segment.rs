@@ -3,6 +3,7 @@
 use super::Scan;
 use super::account::Unit;
 use super::chain::TREE_SIZE_MAX;
+use super::damage::Obstacle;
 use super::files::{io, not_zero, open, segment_path};
 use super::keys::Unchecked;
 use super::leaf_aid::LeafAid;
@@ -266,19 +267,21 @@ impl Scan<'_> {
                 Read::Frame { frame, bytes } if segment.fits(frame.header(), self.chain.next) => {
                     match self.frame(segment, at, &frame, bytes, None) {
                         true => self.behind(segment, at, frame.header())?,
-                        false => self.damage(segment, at, Some(frame.header()), None)?,
+                        false => self.damage(segment, at, &Obstacle::Forged)?,
                     }
                 }
-                Read::Frame { frame, .. } => self.damage(segment, at, Some(frame.header()), None)?,
+                Read::Frame { frame, .. } => {
+                    self.damage(segment, at, &Obstacle::Foreign { first: frame.header().start.first })?
+                }
                 Read::Damaged { salvage: Some((frame, bytes)), error }
                     if segment.fits(frame.header(), self.chain.next) =>
                 {
                     match self.frame(segment, at, &frame, bytes, Some(error)) {
                         true => self.behind(segment, at, frame.header())?,
-                        false => self.damage(segment, at, None, Some(error))?,
+                        false => self.damage(segment, at, &Obstacle::Unreadable(error))?,
                     }
                 }
-                Read::Damaged { error, .. } => self.damage(segment, at, None, Some(error))?,
+                Read::Damaged { error, .. } => self.damage(segment, at, &Obstacle::Unreadable(error))?,
             };
             self.tell_progress();
         }

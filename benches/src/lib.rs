@@ -1,1 +1,0 @@
-//! Workloads, floors and peers.

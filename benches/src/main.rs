@@ -1,0 +1,33 @@
+//! Workloads by name, each with its floor in the same run. Figures are medians of several runs, in pairs.
+//!
+//! ```text
+//! cargo run --release -p counterfoil-benches -- commit-path [DIR]
+//! cargo run --release -p counterfoil-benches -- grpc-ingest SERVER-BINARY [DIR]
+//! ```
+//!
+//! DIR is where the ledgers and files are written (default: the system's temporary directory); it should be on the disk
+//! that is to be measured. Nothing is left behind.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod commit_path;
+mod grpc_ingest;
+mod measure;
+
+use anyhow::{Context as _, bail};
+use std::path::PathBuf;
+
+const USAGE: &str = "usage: counterfoil-benches commit-path [DIR] | grpc-ingest SERVER-BINARY [DIR]";
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let directory = |at: usize| arguments.get(at).map_or_else(std::env::temp_dir, PathBuf::from);
+    match arguments.first().map(String::as_str) {
+        Some("commit-path") => commit_path::run(&directory(1)),
+        Some("grpc-ingest") => {
+            let server = arguments.get(1).context(USAGE)?;
+            grpc_ingest::run(server.as_ref(), &directory(2))
+        }
+        _ => bail!(USAGE),
+    }
+}

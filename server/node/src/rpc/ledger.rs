@@ -1,0 +1,124 @@
+//! The service `Ledger`.
+
+use crate::limits::PAGE_BYTES_MAX;
+use crate::node::Node;
+use crate::rpc::observe::observed;
+use crate::rpc::{append, page, wire};
+use crate::status::Failure;
+use counterfoil_api::v1::ledger_server::Ledger;
+use counterfoil_api::{PAGE_RECEIPTS_DEFAULT, PAGE_RECEIPTS_MAX, v1};
+use counterfoil_engine::ReadError;
+use counterfoil_proof::{LeafIndex, TreeSize};
+use std::sync::Arc;
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Appends, reads and proves.
+pub(crate) struct LedgerService(Arc<Node>);
+
+impl LedgerService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self(node)
+    }
+
+    async fn page(&self, request: v1::ReadRequest) -> Result<v1::ReadResponse, Failure> {
+        let name = self.0.ledger(&request.ledger)?.0.to_owned();
+        let selection = wire::selection(request.selection)?;
+        let after = page::cursor(&name, &selection, &request.page_token)?;
+        let receipts_max = match request.page_size {
+            0 => PAGE_RECEIPTS_DEFAULT,
+            asked => asked.min(PAGE_RECEIPTS_MAX),
+        };
+        let read = move |ledger: &counterfoil_engine::Ledger| {
+            let found = ledger.read(&selection, after, receipts_max as usize, PAGE_BYTES_MAX)?;
+            let next = found.next.map(|cursor| page::token(&name, &selection, cursor));
+            Ok::<_, ReadError>(v1::ReadResponse {
+                receipts: found.receipts.into_iter().map(|receipt| wire::read(ledger, receipt)).collect(),
+                next_page_token: next.unwrap_or_default(),
+            })
+        };
+        self.0.blocking(&request.ledger, read).await
+    }
+}
+
+#[tonic::async_trait]
+impl Ledger for LedgerService {
+    type AppendStreamStream = BoxStream<v1::AppendStreamResponse>;
+
+    async fn get_ledger(
+        &self,
+        request: Request<v1::GetLedgerRequest>,
+    ) -> Result<Response<v1::GetLedgerResponse>, Status> {
+        let request = request.into_inner();
+        observed("GetLedger", async {
+            let (name, hosted) = self.0.ledger(&request.ledger)?;
+            Ok(wire::identity(name, hosted.ledger.identity(), hosted.ledger.limits()))
+        })
+        .await
+    }
+
+    async fn append(&self, request: Request<v1::AppendRequest>) -> Result<Response<v1::AppendResponse>, Status> {
+        observed("Append", append::unary(&self.0, request.into_inner())).await
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<v1::AppendStreamRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        Ok(Response::new(append::stream(self.0.clone(), request.into_inner())))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
+        let request = request.into_inner();
+        observed("Get", async {
+            let index = LeafIndex(request.index);
+            let read = move |ledger: &counterfoil_engine::Ledger| {
+                ledger.get(index).map(|receipt| wire::read(ledger, receipt))
+            };
+            Ok(v1::GetResponse { receipt: Some(self.0.blocking(&request.ledger, read).await?) })
+        })
+        .await
+    }
+
+    async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
+        observed("Read", self.page(request.into_inner())).await
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        let request = request.into_inner();
+        observed("GetCheckpoint", async {
+            let (_, hosted) = self.0.ledger(&request.ledger)?;
+            Ok(v1::GetCheckpointResponse { checkpoint: hosted.ledger.checkpoint().to_string() })
+        })
+        .await
+    }
+
+    async fn prove_inclusion(
+        &self,
+        request: Request<v1::ProveInclusionRequest>,
+    ) -> Result<Response<v1::ProveInclusionResponse>, Status> {
+        let request = request.into_inner();
+        observed("ProveInclusion", async {
+            let index = LeafIndex(request.index);
+            let proof = self.0.blocking(&request.ledger, move |ledger| ledger.prove_inclusion(index)).await?;
+            Ok(v1::ProveInclusionResponse { proof: proof.to_string() })
+        })
+        .await
+    }
+
+    async fn prove_consistency(
+        &self,
+        request: Request<v1::ProveConsistencyRequest>,
+    ) -> Result<Response<v1::ProveConsistencyResponse>, Status> {
+        let request = request.into_inner();
+        observed("ProveConsistency", async {
+            let old = TreeSize(request.old_size);
+            let proof = self.0.blocking(&request.ledger, move |ledger| ledger.prove_consistency(old)).await?;
+            Ok(v1::ProveConsistencyResponse { proof: proof.to_string() })
+        })
+        .await
+    }
+}

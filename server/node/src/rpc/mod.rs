@@ -1,0 +1,11 @@
+//! The services: requests in, answers out, nothing decided here.
+
+mod admin;
+mod append;
+mod ledger;
+mod observe;
+mod page;
+mod wire;
+
+pub(crate) use admin::AdminService;
+pub(crate) use ledger::LedgerService;

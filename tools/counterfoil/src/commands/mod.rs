@@ -1,0 +1,53 @@
+//! One file per command: from its arguments to its outcome.
+
+mod append;
+mod checkpoint;
+mod demo;
+mod get;
+mod ingest;
+mod init;
+mod keygen;
+mod prove;
+mod read;
+mod seal;
+mod serve;
+mod status;
+
+pub(crate) use ingest::Pointer;
+
+use crate::args::Command;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Runs a command and shows its outcome.
+pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => output.show(&init::run(&args, output)?),
+        Command::Keygen(args) => output.show(&keygen::run(&args)?),
+        command => runtime()?.block_on(run_connected(command, output)),
+    }
+}
+
+async fn run_connected(command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Init(_) | Command::Keygen(_) => unreachable!("these need no network and were run"),
+        Command::Demo(args) => output.show(&demo::run(&args, output).await?),
+        Command::Serve(args) => serve::run(args, output).await,
+        Command::Append(args) => output.show(&append::run(args).await?),
+        Command::Ingest(args) => output.show(&ingest::run(args, output).await?),
+        Command::Get(args) if args.raw => output.write(&get::payload(&args).await?),
+        Command::Get(args) => output.show(&get::run(&args).await?),
+        Command::Read(args) => output.show(&read::run(args).await?),
+        Command::Checkpoint(args) => output.show(&checkpoint::run(&args).await?),
+        Command::Status(args) => output.show(&status::run(&args).await?),
+        Command::Prove(args) => prove::run(&args, output).await,
+        Command::Seal(args) => output.show(&seal::run(&args).await?),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        let message = format!("no threads could be started: {error}");
+        Failure::new(Exit::Incomplete, "IO", message, "see what limits processes on this machine")
+    })
+}

@@ -1,0 +1,90 @@
+//! What a client remembers of a ledger between commands: its key and the last checkpoint seen.
+//!
+//! The key is trusted at first use. From then on a server that states another key, shrank or forked is found out, as long
+//! as this folder stays.
+
+use crate::failure::{Exit, Failure};
+use crate::files;
+use counterfoil_proof::{LeafHash, NOTE_LEN_MAX, SignedCheckpoint, TrustPolicy, VerifierKey};
+use std::env;
+use std::path::{Path, PathBuf};
+
+const CHECKPOINT_FILE: &str = "checkpoint";
+const VKEY_FILE: &str = "ledger.vkey";
+
+/// The folder that remembers one ledger.
+#[derive(Debug)]
+pub(crate) struct State {
+    folder: PathBuf,
+}
+
+impl State {
+    /// The folder that was named, or the one of this ledger below `$XDG_STATE_HOME`.
+    pub(crate) fn open(named: Option<&Path>, ledger_id: &LeafHash) -> Result<Self, Failure> {
+        let folder = match named {
+            Some(folder) => folder.to_owned(),
+            None => state_home()?.join("counterfoil").join(ledger_id.to_string()),
+        };
+        let next = "name a folder you can write to with --state DIR; it remembers the last checkpoint seen";
+        files::create_folder(&folder).map_err(|failure| failure.with_next(next))?;
+        Ok(Self { folder })
+    }
+
+    /// Remembers the key of the ledger, or compares it with the one remembered.
+    pub(crate) fn pin(&self, stated: &VerifierKey) -> Result<(), Failure> {
+        let path = self.folder.join(VKEY_FILE);
+        let Some(pinned) = files::read_text_if_there(&path, NOTE_LEN_MAX)? else {
+            return files::replace(&path, format!("{stated}\n").as_bytes());
+        };
+        let pinned = pinned.trim_end();
+        if pinned == stated.to_string() {
+            return Ok(());
+        }
+        let message = format!("the server states another key than before.\nBefore: {pinned}\nNow: {stated}");
+        let next = format!(
+            "make sure this is the server and the ledger you mean; {} remembers the key, and --state DIR names another folder",
+            path.display()
+        );
+        Err(Failure::new(Exit::NotVerified, "OTHER_KEY", message, next))
+    }
+
+    /// The checkpoint remembered, its signature checked again.
+    pub(crate) fn seen(&self, key: &VerifierKey) -> Result<Option<SignedCheckpoint>, Failure> {
+        let path = self.checkpoint_file();
+        let Some(text) = files::read_text_if_there(&path, NOTE_LEN_MAX)? else { return Ok(None) };
+        let damaged = |problem: String| {
+            let message = format!("the checkpoint remembered in {} is damaged: {problem}", path.display());
+            let next = "put a copy of it back; without it, removing the file begins again with what the server says now";
+            Failure::new(Exit::Incomplete, "BAD_STATE", message, next)
+        };
+        let seen = SignedCheckpoint::parse(text.as_bytes()).map_err(|error| damaged(error.to_string()))?;
+        let policy = TrustPolicy::single(key.clone()).map_err(|error| damaged(error.to_string()))?;
+        let verified = seen.verify(&policy).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(verified.signed().clone()))
+    }
+
+    /// Remembers a checkpoint, unless another command has remembered a later one meanwhile.
+    pub(crate) fn remember(&self, checkpoint: &SignedCheckpoint) -> Result<(), Failure> {
+        let path = self.checkpoint_file();
+        let kept = files::read_text_if_there(&path, NOTE_LEN_MAX)?;
+        let kept = kept.and_then(|text| SignedCheckpoint::parse(text.as_bytes()).ok());
+        if kept.is_some_and(|kept| kept.unverified().size >= checkpoint.unverified().size) {
+            return Ok(());
+        }
+        files::replace(&path, checkpoint.to_string().as_bytes())
+    }
+
+    /// Where the checkpoint is kept.
+    pub(crate) fn checkpoint_file(&self) -> PathBuf {
+        self.folder.join(CHECKPOINT_FILE)
+    }
+}
+
+/// `$XDG_STATE_HOME`, which counts only if it is absolute, or `~/.local/state`.
+fn state_home() -> Result<PathBuf, Failure> {
+    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state"))).ok_or_else(|| {
+        let message = "there is no place to remember the last checkpoint: neither XDG_STATE_HOME nor HOME is set";
+        Failure::usage(message, "name a folder with --state DIR")
+    })
+}
