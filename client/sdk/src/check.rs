@@ -252,12 +252,7 @@ pub(crate) fn status(answer: v1::GetStatusResponse, trust: &TrustPolicy) -> Resu
 
 /// Reads a segment's figures.
 pub(crate) fn segment(wire: v1::Segment) -> Segment {
-    Segment {
-        first: LeafIndex(wire.first_index),
-        receipts: wire.receipts,
-        bytes: wire.bytes,
-        sealed: wire.sealed,
-    }
+    Segment { first: LeafIndex(wire.first_index), receipts: wire.receipts, bytes: wire.bytes, sealed: wire.sealed }
 }
 
 #[cfg(test)]

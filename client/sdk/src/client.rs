@@ -1,10 +1,8 @@
 //! A connection to one ledger of one server.
 
 use crate::check;
-use crate::error::{BAD_SERVER, Error, Report, VerificationError};
-use crate::types::{
-    ConnectOptions, Identity, NextPage, Page, Receipt, Segment, Selection, Status,
-};
+use crate::error::{BAD_SERVER, Error, Report, TwoCheckpoints, VerificationError};
+use crate::types::{ConnectOptions, Identity, NextPage, Page, Receipt, Segment, Selection, Status};
 use core::time::Duration;
 use counterfoil_api::v1::admin_client::AdminClient;
 use counterfoil_api::v1::ledger_client::LedgerClient;
@@ -156,19 +154,16 @@ impl Client {
     pub async fn check_extends(&self, seen: &SignedCheckpoint) -> Result<VerifiedCheckpoint, Error> {
         let latest = self.checkpoint().await?;
         let (old, new) = (seen.unverified(), latest.checkpoint());
-        let notes = |found: &VerifiedCheckpoint| (seen.clone(), found.signed().clone());
+        let both = || Box::new(TwoCheckpoints { seen: seen.clone(), found: latest.signed().clone() });
         if old.origin != new.origin {
-            let (seen, found) = notes(&latest);
-            return Err(VerificationError::Forked { seen, found }.into());
+            return Err(VerificationError::Forked(both()).into());
         }
         if old.size > new.size {
-            let (seen, found) = notes(&latest);
-            return Err(VerificationError::Shrank { seen, found }.into());
+            return Err(VerificationError::Shrank(both()).into());
         }
         let proof = self.prove_consistency(old.size).await?;
         if proof.old_root != old.root {
-            let (seen, found) = notes(&latest);
-            return Err(VerificationError::Forked { seen, found }.into());
+            return Err(VerificationError::Forked(both()).into());
         }
         Ok(proof.checkpoint.verify(&self.shared.trust).map_err(VerificationError::Untrusted)?)
     }

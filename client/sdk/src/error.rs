@@ -302,21 +302,26 @@ pub enum VerificationError {
         index: LeafIndex,
     },
     /// The ledger is smaller than a checkpoint kept earlier.
-    #[error("the ledger shrank. Seen earlier:\n{seen}\nNow:\n{found}")]
-    Shrank {
-        /// The checkpoint kept.
-        seen: SignedCheckpoint,
-        /// The latest one.
-        found: SignedCheckpoint,
-    },
+    #[error("the ledger shrank. {0}")]
+    Shrank(Box<TwoCheckpoints>),
     /// The ledger does not begin with what a checkpoint kept earlier covers.
-    #[error("the ledger forked: it does not begin with what was seen earlier. Seen:\n{seen}\nNow:\n{found}")]
-    Forked {
-        /// The checkpoint kept.
-        seen: SignedCheckpoint,
-        /// The latest one.
-        found: SignedCheckpoint,
-    },
+    #[error("the ledger forked: it does not begin with what was seen earlier. {0}")]
+    Forked(Box<TwoCheckpoints>),
+}
+
+/// Two checkpoints that cannot both be of one ledger that only grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwoCheckpoints {
+    /// The checkpoint kept.
+    pub seen: SignedCheckpoint,
+    /// The latest one.
+    pub found: SignedCheckpoint,
+}
+
+impl fmt::Display for TwoCheckpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seen earlier:\n{}\nNow:\n{}", self.seen, self.found)
+    }
 }
 
 impl VerificationError {
@@ -332,8 +337,8 @@ impl VerificationError {
             Self::OutOfOrder { .. } | Self::OtherStream { .. } | Self::Count { .. } => "NOT_WHAT_WAS_ASKED",
             Self::Chain { .. } => "BROKEN_CHAIN",
             Self::NotCovered { .. } => "NOT_COVERED",
-            Self::Shrank { .. } => "LEDGER_SHRANK",
-            Self::Forked { .. } => "LEDGER_FORKED",
+            Self::Shrank(_) => "LEDGER_SHRANK",
+            Self::Forked(_) => "LEDGER_FORKED",
         }
     }
 }

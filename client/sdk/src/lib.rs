@@ -34,7 +34,7 @@ mod stream;
 mod types;
 
 pub use client::Client;
-pub use error::{BAD_SERVER, Error, Report, UNREACHABLE, VerificationError};
+pub use error::{BAD_SERVER, Error, Report, TwoCheckpoints, UNREACHABLE, VerificationError};
 pub use stream::{Ack, AppendStream, StreamOptions};
 pub use types::{
     AppendOptions, Appended, AppendedReceipt, BatchId, BatchLimits, ConnectOptions, Content, Health, Identity,

@@ -121,13 +121,13 @@ impl Failure {
     /// What a caller and the log need to know.
     pub(crate) fn explain(&self) -> Explained {
         match self {
-            Self::Request(error) => {
-                Explained::invalid(reason::BAD_REQUEST, "correct this field").field(&error.field)
-            }
-            Self::UnknownLedger { name } => {
-                Explained::new(Code::NotFound, reason::UNKNOWN_LEDGER, "name a ledger that this server has, such as main")
-                    .fact("ledger", name)
-            }
+            Self::Request(error) => Explained::invalid(reason::BAD_REQUEST, "correct this field").field(&error.field),
+            Self::UnknownLedger { name } => Explained::new(
+                Code::NotFound,
+                reason::UNKNOWN_LEDGER,
+                "name a ledger that this server has, such as main",
+            )
+            .fact("ledger", name),
             Self::UnknownClass { at, name } => unknown_class(*at, name),
             Self::PageToken => {
                 Explained::invalid(reason::BAD_PAGE_TOKEN, "begin again without a page token").field("page_token")
@@ -157,9 +157,7 @@ fn of_append(error: &AppendError) -> Explained {
     let failed = |reason, next| Explained::new(Code::FailedPrecondition, reason, next);
     match error {
         AppendError::Empty => Explained::invalid(reason::EMPTY_BATCH, "send at least one receipt").field("receipts"),
-        AppendError::TooManyReceipts { max, found } => {
-            too_large(reason::TOO_MANY_RECEIPTS, "receipts", *max, *found)
-        }
+        AppendError::TooManyReceipts { max, found } => too_large(reason::TOO_MANY_RECEIPTS, "receipts", *max, *found),
         AppendError::BatchTooLarge { max, found } => too_large(reason::BATCH_TOO_LARGE, "receipts", *max, *found),
         AppendError::Receipt { at, problem } => of_receipt(*at, problem),
         AppendError::StreamClosed { at, stream, closed_at } => {
@@ -305,11 +303,7 @@ mod tests {
             (receipt(ReceiptProblem::Media { media: "json" }), InvalidArgument, "BAD_PAYLOAD"),
             (receipt(ReceiptProblem::TooManyLinks { found: 17 }), InvalidArgument, "BAD_RECEIPT"),
             (receipt(ReceiptProblem::UnknownLink(link)), InvalidArgument, "UNKNOWN_LINK"),
-            (
-                receipt(ReceiptProblem::Name { field: "kind", error: NameError::Empty }),
-                InvalidArgument,
-                "BAD_RECEIPT",
-            ),
+            (receipt(ReceiptProblem::Name { field: "kind", error: NameError::Empty }), InvalidArgument, "BAD_RECEIPT"),
             (
                 AppendError::StreamClosed { at: 0, stream: stream.clone(), closed_at: StreamSeq(1) },
                 FailedPrecondition,
@@ -341,11 +335,7 @@ mod tests {
             (ReadError::UnknownIndex { index: LeafIndex(5), size: TreeSize(5) }, Code::NotFound, "UNKNOWN_INDEX"),
             (ReadError::UnknownStream { stream }, Code::NotFound, "UNKNOWN_STREAM"),
             (ReadError::UnknownSize { asked: TreeSize(6), size: TreeSize(5) }, Code::NotFound, "UNKNOWN_SIZE"),
-            (
-                ReadError::Corrupt { index: LeafIndex(5), segment, offset: 4096, what: "x" },
-                Code::DataLoss,
-                "CORRUPT",
-            ),
+            (ReadError::Corrupt { index: LeafIndex(5), segment, offset: 4096, what: "x" }, Code::DataLoss, "CORRUPT"),
             (ReadError::Io { segment, source: io::Error::other("x") }, Code::Internal, "READ_FAILED"),
         ] {
             assert_eq!(summary(error), (code, reason.to_owned()));
@@ -356,10 +346,7 @@ mod tests {
     fn failures_of_this_crate_have_their_code_and_reason() {
         let name = "n".to_owned();
         assert_eq!(summary(Failure::UnknownLedger { name: name.clone() }), (Code::NotFound, "UNKNOWN_LEDGER".into()));
-        assert_eq!(
-            summary(Failure::UnknownClass { at: 0, name }),
-            (Code::FailedPrecondition, "UNKNOWN_CLASS".into())
-        );
+        assert_eq!(summary(Failure::UnknownClass { at: 0, name }), (Code::FailedPrecondition, "UNKNOWN_CLASS".into()));
         assert_eq!(summary(Failure::PageToken), (Code::InvalidArgument, "BAD_PAGE_TOKEN".into()));
         assert_eq!(summary(Failure::TooManyProofs { found: 9 }), (Code::InvalidArgument, "TOO_MANY_RECEIPTS".into()));
         assert_eq!(summary(Failure::Interrupted), (Code::Internal, "INTERNAL".into()));

@@ -122,9 +122,10 @@ fn member<'a>(graph: &'a Graph, name: &str) -> Option<(&'a String, &'a Package)>
     graph.iter().find(|(_, package)| package.member && package.name == name)
 }
 
-/// Lines of a source file before its test module.
+/// Lines of code of a source file before its test module; blank lines and comments do not count.
 fn lines_without_tests(source: &str) -> usize {
-    source.lines().take_while(|line| line.trim() != "#[cfg(test)]").count()
+    let code = source.lines().map(str::trim).take_while(|line| *line != "#[cfg(test)]");
+    code.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 /// The graph out of `cargo metadata`.
@@ -209,7 +210,6 @@ fn the_engine_links_no_async_runtime() {
 }
 
 #[test]
-#[ignore = "the core is above this bound: shrink it, or decide that blank lines and comments do not count"]
 fn the_trusted_core_has_at_most_2000_lines_without_tests() {
     let mut lines = 0;
     for path in rust_files(&workspace().join("engine/proof/src")) {
@@ -299,7 +299,7 @@ fn development_dependencies_are_neither_declared_nor_linked() {
 }
 
 #[test]
-fn lines_from_the_test_module_on_do_not_count() {
-    assert_eq!(lines_without_tests("fn a() {}\n\n#[cfg(test)]\nmod tests {}\n"), 2);
+fn comments_and_lines_from_the_test_module_on_do_not_count() {
+    assert_eq!(lines_without_tests("//! x\nfn a() {}\n\n#[cfg(test)]\nmod tests {}\n"), 1);
     assert_eq!(lines_without_tests("fn a() {}\n"), 1);
 }

@@ -143,10 +143,8 @@ fn gaps_forks_and_strangers_in_a_page_are_refused() {
 #[test]
 fn the_next_page_must_follow_the_last_receipt_of_this_one() {
     let first = read(chain(1), &ledger_from(1)).unwrap();
-    let stranger = v1::ReadResponse {
-        receipts: vec![wire(&envelope(2, Hash([8; 32])))],
-        next_page_token: String::new(),
-    };
+    let stranger =
+        v1::ReadResponse { receipts: vec![wire(&envelope(2, Hash([8; 32])))], next_page_token: String::new() };
     assert_eq!(code(page(stranger, &ledger_from(1), first.next.as_ref(), 10)), "BROKEN_CHAIN");
 }
 

@@ -70,7 +70,10 @@ async fn answered(answer: Answer) -> Result<Appended, Failure> {
 }
 
 /// Appends the batches of a stream.
-pub(crate) fn stream(node: Arc<Node>, batches: Streaming<v1::AppendStreamRequest>) -> BoxStream<v1::AppendStreamResponse> {
+pub(crate) fn stream(
+    node: Arc<Node>,
+    batches: Streaming<v1::AppendStreamRequest>,
+) -> BoxStream<v1::AppendStreamResponse> {
     let (answers, in_flight) = mpsc::channel(STREAM_BATCHES_MAX);
     tokio::spawn(async move {
         let begin = Instant::now();

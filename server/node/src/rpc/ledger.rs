@@ -72,9 +72,8 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         observed("Get", async {
             let index = LeafIndex(request.index);
-            let read = move |ledger: &counterfoil_engine::Ledger| {
-                ledger.get(index).map(|receipt| wire::read(ledger, receipt))
-            };
+            let read =
+                move |ledger: &counterfoil_engine::Ledger| ledger.get(index).map(|receipt| wire::read(ledger, receipt));
             Ok(v1::GetResponse { receipt: Some(self.0.blocking(&request.ledger, read).await?) })
         })
         .await

@@ -69,10 +69,10 @@ async fn an_empty_or_oversized_batch_is_refused_and_the_server_goes_on() {
     let beyond_the_batch = append(vec![receipt(vec![0; MIB]); 17]).await.unwrap_err();
     assert_eq!(reason(&beyond_the_batch), "BATCH_TOO_LARGE");
     let beyond_the_payload = append(vec![receipt(vec![0; MIB + 1])]).await.unwrap_err();
-    assert_eq!((reason(&beyond_the_payload), field(&beyond_the_payload)), (
-        "PAYLOAD_TOO_LARGE".into(),
-        "receipts[0].payload".into()
-    ));
+    assert_eq!(
+        (reason(&beyond_the_payload), field(&beyond_the_payload)),
+        ("PAYLOAD_TOO_LARGE".into(), "receipts[0].payload".into())
+    );
     assert_eq!(reason(&append(vec![receipt(Vec::new()); 10_001]).await.unwrap_err()), "TOO_MANY_RECEIPTS");
     let beyond_the_message = append(vec![receipt(vec![0; MIB]); 21]).await.unwrap_err();
     assert_eq!(beyond_the_message.code(), Code::OutOfRange);

@@ -1,0 +1,352 @@
+//! The engine's disk, as one process of the machine sees it.
+
+use crate::machine::{Effect, Entry, Fault, FaultKind, FaultPoint, FileId, Lie, Shared, State};
+use counterfoil_engine::{Disk, DiskFile};
+use std::any::Any;
+use std::cell::Cell;
+use std::io;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+/// Name the engine gives the thread that works in the background.
+const KEEPER: &str = "keeper";
+/// Reads shorter than this are never cut short or flipped: lengths and magics are read that way.
+const DISTURBED_READ_LEN_MIN: usize = 64;
+
+thread_local! {
+    static OBSERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// One process's view of a [`Machine`](crate::Machine).
+pub struct CrashDisk {
+    shared: Arc<Shared>,
+    process: u64,
+}
+
+/// What becomes of a call.
+enum Verdict {
+    Done,
+    Fails { effect: Effect, loses_data: bool, error: io::Error },
+}
+
+impl CrashDisk {
+    pub(crate) fn new(shared: Arc<Shared>, process: u64) -> Self {
+        Self { shared, process }
+    }
+
+    /// Stops the process where it is: every later call fails.
+    pub fn stop(&self) {
+        let mut state = self.shared.state();
+        if state.process.number == self.process {
+            state.process.stopped = true;
+        }
+        self.shared.gate.notify_all();
+    }
+
+    /// True once a crash struck or the process was stopped.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        let state = self.shared.state();
+        state.process.stopped || state.process.number != self.process
+    }
+
+    /// True once the planted fault struck.
+    #[must_use]
+    pub fn faulted(&self) -> bool {
+        self.shared.state().process.faulted
+    }
+
+    /// Calls and changes so far.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        let state = self.shared.state();
+        (state.process.calls, state.process.changes)
+    }
+
+    /// Lets the keeper touch the disk, or holds it back.
+    pub fn let_keeper_work(&self, works: bool) {
+        self.shared.state().process.keeper_waits = !works;
+        self.shared.gate.notify_all();
+    }
+
+    /// True when a spare segment file of this length is durable.
+    #[must_use]
+    pub fn spare_is_ready(&self, len: u64) -> bool {
+        let state = self.shared.state();
+        state.folders.get("segments").is_some_and(|folder| {
+            folder.names.iter().any(|(name, entry)| match entry {
+                Entry::File(id) if name.starts_with("spare-") => {
+                    let file = &state.files[id];
+                    file.len() == len && file.is_synced()
+                }
+                _ => false,
+            })
+        })
+    }
+
+    /// Runs a check on this thread. Its reads are not counted and no fault strikes them.
+    pub fn observe<T>(check: impl FnOnce() -> T) -> T {
+        OBSERVES.set(true);
+        let result = check();
+        OBSERVES.set(false);
+        result
+    }
+
+    fn enter(
+        shared: &Shared,
+        process: u64,
+        (operation, path, detail): (&'static str, &str, u64),
+        changes: bool,
+    ) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
+        let mut state = shared.state();
+        if OBSERVES.get() {
+            return Ok((state, Verdict::Done));
+        }
+        let is_keeper = std::thread::current().name() == Some(KEEPER);
+        let runs = |state: &State| state.process.number == process && !state.process.stopped;
+        while is_keeper && state.process.keeper_waits && runs(&state) {
+            state = shared.gate.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !runs(&state) {
+            return Err(stopped());
+        }
+        state.trace.add(operation, path, detail);
+        state.process.calls += 1;
+        state.process.changes += u64::from(changes);
+        let now = &state.process;
+        let strikes = |fault: &Fault| match fault.at {
+            FaultPoint::Call(number) => number == now.calls,
+            FaultPoint::Change(number) => changes && number == now.changes,
+        };
+        let Some(fault) = now.fault.filter(strikes) else { return Ok((state, Verdict::Done)) };
+        state.process.fault = None;
+        state.process.faulted = true;
+        state.trace.note(|| format!("   ^ {fault:?}"));
+        let error = match fault.kind {
+            FaultKind::Crash => {
+                state.process.stopped = true;
+                shared.gate.notify_all();
+                stopped()
+            }
+            FaultKind::Eio => io::Error::from_raw_os_error(EIO),
+            FaultKind::Enospc => io::Error::from_raw_os_error(ENOSPC),
+        };
+        let loses_data = fault.kind != FaultKind::Crash && fault.effect != Effect::Whole;
+        Ok((state, Verdict::Fails { effect: fault.effect, loses_data, error }))
+    }
+
+    /// A call that happens or does not.
+    fn atomic<T>(
+        &self,
+        call: (&'static str, &str, u64),
+        changes: bool,
+        act: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let (mut state, verdict) = Self::enter(&self.shared, self.process, call, changes)?;
+        atomically(&mut state, verdict, act)
+    }
+
+    fn handle(&self, id: FileId, path: &str, writable: bool) -> Arc<dyn DiskFile> {
+        let (shared, process, path) = (self.shared.clone(), self.process, path.to_owned());
+        Arc::new(Handle { shared, process, id, path, writable })
+    }
+}
+
+fn atomically<T>(
+    state: &mut State,
+    verdict: Verdict,
+    act: impl FnOnce(&mut State) -> io::Result<T>,
+) -> io::Result<T> {
+    match verdict {
+        Verdict::Done => act(state),
+        Verdict::Fails { effect, error, .. } => {
+            if effect == Effect::Whole {
+                act(state)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the simulated process was stopped")
+}
+
+impl Disk for CrashDisk {
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let id = self.atomic(("create", path, 0), true, |state| state.new_file(path))?;
+        Ok(self.handle(id, path, true))
+    }
+
+    fn open(&self, path: &str, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let id = self.atomic(("open", path, u64::from(writable)), false, |state| state.file_id(path))?;
+        Ok(self.handle(id, path, writable))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.atomic(("rename", to, 0), true, |state| state.rename(from, to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.atomic(("remove", path, 0), true, |state| state.remove(path))
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.atomic(("list", folder, 0), false, |state| Ok(state.folder(folder)?.names.keys().cloned().collect()))
+    }
+
+    fn create_dir(&self, folder: &str, _private: bool) -> io::Result<()> {
+        self.atomic(("create_dir", folder, 0), true, |state| state.new_folder(folder))
+    }
+
+    fn sync_dir(&self, folder: &str) -> io::Result<()> {
+        self.atomic(("sync_dir", folder, 0), true, |state| {
+            let honest = state.lie != Lie::SyncDirDoesNothing;
+            let folder = state.folder(folder)?;
+            if honest {
+                folder.sync();
+            }
+            Ok(())
+        })
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.atomic(("lock", "LOCK", 0), false, |state| {
+            if state.process.locked {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if state.file_id("LOCK").is_err() {
+                state.new_file("LOCK")?;
+            }
+            state.process.locked = true;
+            Ok(())
+        })?;
+        Ok(Box::new(Lock { shared: self.shared.clone(), process: self.process }))
+    }
+}
+
+/// The directory's lock. It goes with its process.
+struct Lock {
+    shared: Arc<Shared>,
+    process: u64,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.process.number == self.process {
+            state.process.locked = false;
+        }
+    }
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    process: u64,
+    id: FileId,
+    path: String,
+    writable: bool,
+}
+
+impl Handle {
+    fn enter(
+        &self,
+        operation: &'static str,
+        detail: u64,
+        changes: bool,
+    ) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
+        CrashDisk::enter(&self.shared, self.process, (operation, &self.path, detail), changes)
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+
+    fn sync(&self, operation: &'static str, with_metadata: bool) -> io::Result<()> {
+        let (mut state, verdict) = self.enter(operation, 0, true)?;
+        let state = &mut *state;
+        let lies = state.lie == Lie::SyncDoesNothing;
+        let file = state.files.get_mut(&self.id).expect("files stay while the machine runs");
+        match verdict {
+            _ if lies => Ok(()),
+            Verdict::Done => {
+                file.sync(with_metadata);
+                Ok(())
+            }
+            Verdict::Fails { effect, loses_data, error } => {
+                if effect == Effect::Whole {
+                    file.sync(with_metadata);
+                } else if loses_data {
+                    file.lose_unsynced(&mut state.rng);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl DiskFile for Handle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut state, verdict) = self.enter("read", offset, false)?;
+        let state = &mut *state;
+        if let Verdict::Fails { error, .. } = verdict {
+            return Err(error);
+        }
+        let disturbed = buffer.len() >= DISTURBED_READ_LEN_MIN;
+        let mut wanted = buffer.len();
+        if disturbed && !OBSERVES.get() && state.rng.chance(1, 8) {
+            wanted = usize::try_from(1 + state.rng.below(wanted as u64)).expect("at most the buffer");
+        }
+        let read = state.file(self.id).read(&mut buffer[..wanted], offset);
+        let flips = state.lie == Lie::ReadFlipsBit && self.path.ends_with(".seg") && read > 0;
+        if flips && disturbed && state.rng.chance(1, 4) {
+            let at = usize::try_from(state.rng.below(read as u64)).expect("in the buffer");
+            buffer[at] ^= 1 << state.rng.below(8);
+        }
+        Ok(read)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let (mut state, verdict) = self.enter("write", offset, true)?;
+        let file = state.file(self.id);
+        match verdict {
+            Verdict::Done => {
+                file.write(bytes, offset);
+                Ok(())
+            }
+            Verdict::Fails { effect, error, .. } => {
+                let done = match effect {
+                    Effect::None => 0,
+                    Effect::Part => bytes.len() / 2,
+                    Effect::Whole => bytes.len(),
+                };
+                file.write(&bytes[..done], offset);
+                Err(error)
+            }
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync("sync_data", false)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync("sync_all", true)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let (mut state, verdict) = self.enter("len", 0, false)?;
+        atomically(&mut state, verdict, |state| Ok(state.file(self.id).len()))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let (mut state, verdict) = self.enter("set_len", len, true)?;
+        atomically(&mut state, verdict, |state| {
+            state.file(self.id).set_len(len);
+            Ok(())
+        })
+    }
+}

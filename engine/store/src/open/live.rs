@@ -1,0 +1,215 @@
+//! Segments without a trusted footer: scanned frame by frame.
+
+use super::refusal::{Damage, OpenError, at, in_segment, refuse};
+use super::{ActiveTail, Loader, Mode};
+use crate::admit::{Fields, Fingerprinter};
+use crate::chain::Chain;
+use crate::disk::DiskFile;
+use crate::keeper::SealJob;
+use crate::recovery::{self, Decision, Evidence, Scan};
+use crate::repair;
+use crate::segment::{self, Segment};
+use crate::types::{AppendedReceipt, BatchId};
+use crate::window::{Answer, Remembered};
+use counterfoil_format::frame::{BatchLabel, Frame, Stored};
+use counterfoil_format::{ByteOffset, HeadSlot, ManifestEntry, SegmentId, SegmentState};
+use counterfoil_proof::{Envelope, Frontier, SignedCheckpoint, TreeSize, VerifierKey};
+use counterfoil_rules::ControlReceipt;
+use std::sync::Arc;
+
+impl Loader<'_> {
+    pub(super) fn load_open(&mut self) -> Result<(), OpenError> {
+        let open: Vec<ManifestEntry> =
+            self.manifest.segments.iter().copied().filter(|entry| entry.state == SegmentState::Open).collect();
+        for entry in open {
+            let next = self.manifest.segments.iter().find(|next| next.id > entry.id).map(|next| next.id);
+            self.load_open_segment(entry, next)?;
+        }
+        Ok(())
+    }
+
+    fn load_open_segment(&mut self, entry: ManifestEntry, next: Option<SegmentId>) -> Result<(), OpenError> {
+        let path = segment::segment_path(entry.id, entry.generation);
+        let writable = self.mode == Mode::Write;
+        let file = self.disk().open(&path, writable).map_err(|error| in_segment(&path)(error.into()))?;
+        let mut scan = self.scan_open(entry, &*file, &path)?;
+        let kept = scan.chain.frontier.size();
+        self.mark = self.mark.max(scan.mark);
+        let short = next.is_some_and(|next| next.0 != kept.next_index());
+        let below_mark = kept < self.mark.min(next.map_or(self.mark, |next| TreeSize(next.0.0))) || short;
+        let evidence = Evidence { tail: scan.tail, below_mark, last_segment: next.is_none() };
+        let decision = evidence.decide();
+        match (decision, self.mode) {
+            (Decision::Accept, _) | (_, Mode::ReadOnly) => {}
+            (Decision::Cut, Mode::Write) => repair::cut(self.disk(), &*file, entry.id, &scan, self.signing_key())?,
+            (Decision::RefuseBelowMark, Mode::Write) => {
+                let mark = self.mark.max(next.map_or(TreeSize(0), |next| TreeSize(next.0.0)));
+                return Err(refuse(path, scan.end, Damage::BelowMark { mark, kept }));
+            }
+            (Decision::RefuseSealedLast, Mode::Write) => {
+                return Err(refuse(path, scan.end, Damage::SealedLast));
+            }
+        }
+        if self.mode == Mode::ReadOnly {
+            self.forget_above_mark(&mut scan);
+        } else if next.is_none() && self.head.is_some_and(|head| kept > head.size) {
+            self.rewrite_above_mark(entry, &path, &*file, &scan)?;
+        }
+        let segment = Segment::open(entry.id, entry.generation, file);
+        for frame in &scan.frames {
+            segment.add_frame(frame.first, frame.at);
+            self.checkpoint = Some(Arc::new(frame.checkpoint.clone()));
+        }
+        let segment = Arc::new(segment);
+        self.segments.push(segment.clone());
+        self.chain = Some(scan.chain.clone());
+        let (end, chain, tally) = (scan.end, scan.chain, scan.tally);
+        match next {
+            Some(_) => self.unsealed.push(SealJob { segment, end, chain, tally, done: None }),
+            None => self.active = Some(ActiveTail { nonce: scan.header.nonce, end, tally }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn signing_key(&self) -> &VerifierKey {
+        &self.rules().genesis().checkpoint_key
+    }
+
+    /// Scans an open segment and takes in its receipts.
+    fn scan_open(&mut self, entry: ManifestEntry, file: &dyn DiskFile, path: &str) -> Result<Scan, OpenError> {
+        let header = segment::read_header(file).map_err(in_segment(path))?;
+        let expected = self.chain.clone().unwrap_or_else(|| Chain::at_header(&header));
+        let belongs = header.id() == entry.id
+            && header.generation == entry.generation
+            && (header.ledger_id == self.manifest.ledger_id)
+            && Chain::at_header(&header) == expected;
+        if !belongs {
+            let damage = Damage::Discontinuous { expected: expected.frontier.size(), found: header.frontier.size() };
+            return Err(refuse(path, ByteOffset(0), damage));
+        }
+        let mut frontier = header.frontier.clone();
+        let (key, head) = (self.signing_key().clone(), self.head);
+        let mut fault = None;
+        let scan = recovery::scan(file, &key, head.as_ref(), |frame, checkpoint| {
+            if fault.is_none() {
+                fault = self.take_frame(frame, checkpoint, &mut frontier).err();
+            }
+        })
+        .map_err(in_segment(path))?;
+        match fault {
+            Some(error) => Err(error),
+            None => Ok(scan),
+        }
+    }
+
+    fn take_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        checkpoint: &SignedCheckpoint,
+        frontier: &mut Frontier,
+    ) -> Result<(), OpenError> {
+        for entry in frame.entries() {
+            let envelope = &entry.envelope;
+            frontier.push(entry.leaf, |at, node| self.tree.push(at, node));
+            match entry.stored {
+                Stored::Present { payload, .. } if envelope.is_control() => {
+                    self.fold(ControlReceipt { envelope, payload })?;
+                }
+                _ if envelope.is_control() => {}
+                _ => self.heads.advance(
+                    &envelope.stream,
+                    envelope.index,
+                    envelope.stream_seq,
+                    entry.leaf,
+                    envelope.closes_stream,
+                ),
+            }
+        }
+        self.remember_batches(frame, checkpoint);
+        Ok(())
+    }
+
+    fn remember_batches(&mut self, frame: &Frame<'_>, checkpoint: &SignedCheckpoint) {
+        let checkpoint = Arc::new(checkpoint.clone());
+        let mut entries = frame.entries();
+        for batch in frame.batches() {
+            let (mine, rest) = entries.split_at(batch.receipts);
+            entries = rest;
+            let id = match batch.label {
+                BatchLabel::None => continue,
+                BatchLabel::Request(id) => BatchId::Request(id),
+                BatchLabel::Session { session, number } => BatchId::Session { session, number },
+            };
+            let key = (mine[0].envelope.writer.clone(), id);
+            if self.window.get(&key).is_some() {
+                continue;
+            }
+            let mut fingerprint = Some(Fingerprinter::new(self.fingerprint_key));
+            for entry in mine {
+                match (&entry.stored, &mut fingerprint) {
+                    (Stored::Present { payload, .. }, Some(print)) => print.add(&fields(&entry.envelope, payload)),
+                    _ => fingerprint = None,
+                }
+            }
+            let receipts = mine.iter().map(|entry| AppendedReceipt {
+                index: entry.envelope.index,
+                stream_seq: entry.envelope.stream_seq,
+                leaf: entry.leaf,
+            });
+            let answer = Answer {
+                receipts: receipts.collect(),
+                time: frame.header().start.time,
+                checkpoint: checkpoint.clone(),
+            };
+            let fingerprint = fingerprint.map(Fingerprinter::finish);
+            self.window.insert(key, Remembered { fingerprint, answer: Arc::new(answer) });
+        }
+    }
+
+    /// A reader that cannot make frames durable serves none above the mark.
+    fn forget_above_mark(&mut self, scan: &mut Scan) {
+        while scan.frames.last().is_some_and(|last| last.end > self.mark) {
+            scan.frames.pop();
+        }
+    }
+
+    /// Frames above the mark may be in the page cache only: a sync may have failed under them. They are made durable
+    /// again, and HEAD says so, before anything is published.
+    fn rewrite_above_mark(
+        &mut self,
+        entry: ManifestEntry,
+        path: &str,
+        file: &dyn DiskFile,
+        scan: &Scan,
+    ) -> Result<(), OpenError> {
+        let head = self.head.expect("only called with HEAD");
+        if let Some(first) = scan.frames.iter().find(|frame| frame.end > self.mark) {
+            repair::rewrite(self.disk(), entry.id, entry.generation, file, first.at, scan.end)?;
+        }
+        let slot = HeadSlot {
+            counter: head.counter + 1,
+            size: scan.chain.frontier.size(),
+            segment: entry.id,
+            offset: scan.end,
+            root: scan.chain.frontier.root(),
+        };
+        let head_file = self.disk().open("HEAD", true).map_err(at("HEAD"))?;
+        head_file.write_all_at(&slot.encode(), slot.position().0).map_err(at("HEAD"))?;
+        head_file.sync_data().map_err(at("HEAD"))?;
+        self.mark = slot.size;
+        repair::forget_rewrite(self.disk()).map_err(at(path))
+    }
+}
+
+fn fields<'e>(envelope: &'e Envelope, payload: &'e [u8]) -> Fields<'e> {
+    Fields {
+        stream: envelope.stream.as_str(),
+        kind: envelope.kind.as_str(),
+        class: envelope.class.0,
+        media: envelope.media.byte(),
+        closes_stream: envelope.closes_stream,
+        subject: envelope.subject.map(|subject| subject.0),
+        links: &envelope.links,
+        payload,
+    }
+}
