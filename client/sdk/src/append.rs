@@ -18,8 +18,8 @@ impl Client {
     /// request id, so that it is never appended twice.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the ledger's rules say no; [`Error::Timeout`] when the outcome is unknown: send the batch
-    /// again with the same [`AppendOptions::request_id`].
+    /// [`Error::Refused`] when the ledger's rules say no. After [`Error::Timeout`] and [`Error::Unreachable`] the outcome
+    /// is unknown: send the batch again with the same [`AppendOptions::request_id`].
     pub async fn append(&self, receipts: Vec<NewReceipt>, options: AppendOptions) -> Result<Appended, Error> {
         check_batch(&receipts, options.with_proofs, &self.identity().limits)?;
         let request_id = options.request_id.map_or_else(BatchId::random, Ok)?;

@@ -64,6 +64,8 @@ pub struct Report {
 
 /// [`Report::code`] when no server answered.
 pub const UNREACHABLE: &str = "UNREACHABLE";
+pub(crate) const RECONNECT: &str = "see whether the server runs. A batch that was on its way may have been appended: send it again under the same \
+     request id or session, which appends it once";
 /// [`Report::code`] when the URL of the server is not one.
 pub const BAD_SERVER: &str = "BAD_SERVER";
 
@@ -181,10 +183,14 @@ impl Error {
             Code::Unimplemented => Self::Invalid(report("use a client and a server of the same version")),
             Code::NotFound => Self::NotFound(report("")),
             Code::ResourceExhausted => Self::Busy(report("try again later")),
+            // What the transport makes of a broken connection carries its cause; an answer that cannot be decoded has none.
+            Code::Unknown | Code::Internal if status.source().is_none() => {
+                Self::Failed(report("use a client and a server of the same version, and look at the server's log"))
+            }
             Code::Unavailable | Code::Unknown | Code::Internal => {
                 let cause = status.source().map_or_else(|| status.message().to_owned(), innermost);
                 let message = format!("the connection to the server broke: {cause}");
-                Self::Unreachable(Report::new(UNREACHABLE, message, "see whether the server runs, then try again"))
+                Self::Unreachable(Report::new(UNREACHABLE, message, RECONNECT))
             }
             _ => Self::Refused(report("")),
         }
@@ -340,5 +346,57 @@ impl VerificationError {
             Self::Shrank(_) => "LEDGER_SHRANK",
             Self::Forked(_) => "LEDGER_FORKED",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use tonic_types::ErrorDetails;
+
+    const AFTER: Duration = Duration::from_secs(10);
+
+    fn ours(code: Code, reason: &str) -> Error {
+        let facts = HashMap::from([("actual".into(), "5".into()), (reason::NEXT.into(), "decide again".into())]);
+        let details = ErrorDetails::with_error_info(reason, reason::DOMAIN, facts);
+        Error::from_status(&Status::with_error_details(code, "no", details), AFTER)
+    }
+
+    #[test]
+    fn statuses_of_the_server_are_sorted_by_who_must_act() {
+        assert!(matches!(ours(Code::Aborted, reason::LOST_RACE), Error::Refused(_)));
+        assert!(matches!(ours(Code::FailedPrecondition, reason::STREAM_CLOSED), Error::Refused(_)));
+        assert!(matches!(ours(Code::FailedPrecondition, reason::POISONED), Error::Failed(_)));
+        assert!(matches!(ours(Code::FailedPrecondition, reason::READ_ONLY), Error::Failed(_)));
+        assert!(matches!(ours(Code::Internal, reason::READ_FAILED), Error::Failed(_)));
+        assert!(matches!(ours(Code::ResourceExhausted, reason::OVERLOADED), Error::Busy(_)));
+        assert!(matches!(ours(Code::Unavailable, reason::CLOSING), Error::Unreachable(_)));
+        assert!(matches!(ours(Code::NotFound, reason::UNKNOWN_INDEX), Error::NotFound(_)));
+        assert!(matches!(ours(Code::InvalidArgument, reason::BAD_REQUEST), Error::Invalid(_)));
+        assert!(matches!(ours(Code::DataLoss, reason::CORRUPT), Error::Corrupt(_)));
+        // A reason of a later server is still sorted, by its code.
+        assert!(matches!(ours(Code::FailedPrecondition, "HOLD_ACTIVE"), Error::Refused(_)));
+    }
+
+    #[test]
+    fn code_facts_and_next_step_are_taken_over() {
+        let error = ours(Code::Aborted, reason::LOST_RACE);
+        assert_eq!((error.code(), error.next(), error.to_string().as_str()), ("LOST_RACE", "decide again", "no"));
+        assert_eq!(error.facts(), &BTreeMap::from([("actual".to_owned(), "5".to_owned())]));
+    }
+
+    #[test]
+    fn statuses_that_are_not_ours_are_sorted_too() {
+        let foreign = |code| Error::from_status(&Status::new(code, "x"), AFTER);
+        assert!(matches!(foreign(Code::DeadlineExceeded), Error::Timeout { after: AFTER }));
+        assert!(matches!(foreign(Code::OutOfRange), Error::Invalid(_)));
+        assert!(matches!(foreign(Code::Unimplemented), Error::Invalid(_)));
+        assert!(matches!(foreign(Code::Internal), Error::Failed(_)));
+        assert!(matches!(foreign(Code::Unavailable), Error::Unreachable(_)));
+        let broken = Status::from_error(Box::new(std::io::Error::other("reset by peer")));
+        let broken = Error::from_status(&broken, AFTER);
+        assert!(matches!(broken, Error::Unreachable(_)), "{broken:?}");
+        assert!(broken.to_string().contains("reset by peer"), "{broken}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::append::{check_batch, wire_receipts};
 use crate::check::{self, Asked};
 use crate::client::{Client, answer};
-use crate::error::{Error, Report, UNREACHABLE, VerificationError};
+use crate::error::{Error, RECONNECT, Report, UNREACHABLE, VerificationError};
 use crate::types::{Appended, BatchId, NewReceipt};
 use counterfoil_api::v1;
 use std::collections::VecDeque;
@@ -235,6 +235,6 @@ impl AppendStream {
 }
 
 fn ended_early() -> Error {
-    let next = "see whether the server runs, then send the unanswered batches again under the same session";
-    Error::Unreachable(Report::new(UNREACHABLE, "the server ended the stream before it answered every batch", next))
+    let message = "the server ended the stream before it answered every batch";
+    Error::Unreachable(Report::new(UNREACHABLE, message, RECONNECT))
 }

@@ -304,6 +304,29 @@ impl Scratch {
         }
     }
 
+    /// Leaf hash of a receipt written before.
+    pub(crate) fn leaf(&self, index: usize) -> LeafHash {
+        self.leaves[index]
+    }
+
+    /// The next frame lies about the receipt before it.
+    pub(crate) fn pretend_prev(&mut self, prev: LeafHash) -> &mut Self {
+        self.prev = prev;
+        self
+    }
+
+    /// The next frames lie about the control receipts before them.
+    pub(crate) fn pretend_control(&mut self, seq: StreamSeq, head: LeafHash) -> &mut Self {
+        self.control = (seq, head);
+        self
+    }
+
+    /// The next frames commit in another way than genesis says.
+    pub(crate) fn pretend_algorithm(&mut self, algorithm: CommitmentAlgorithm) -> &mut Self {
+        self.algorithm = algorithm;
+        self
+    }
+
     /// Seals the segment and begins the next.
     pub(crate) fn seal(&mut self) -> &mut Self {
         let id = self.segment.header.id();

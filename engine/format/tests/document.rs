@@ -169,8 +169,7 @@ fn examples_of(document: &str) -> BTreeMap<&str, String> {
     let mut lines = document.lines();
     while let Some(line) = lines.next() {
         if let Some(label) = line.strip_prefix(EXAMPLE_FENCE) {
-            let text: String =
-                lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
+            let text: String = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
             assert!(blocks.insert(label, text).is_none(), "two examples are labelled {label}");
         }
     }

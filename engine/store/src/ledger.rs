@@ -60,6 +60,9 @@ impl Ledger {
     }
 
     fn start(environment: Environment, limits: Limits, mode: Mode) -> Result<Self, OpenError> {
+        if let Some((name, ceiling)) = limits.above_ceiling() {
+            return Err(OpenError::Limit { name, ceiling });
+        }
         let fingerprint_key = environment.random().map_err(at("randomness"))?;
         let mut loaded = open::load(&environment, mode, &fingerprint_key)?;
         let lock = core::mem::replace(&mut loaded.lock, Box::new(()));

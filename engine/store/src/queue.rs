@@ -4,6 +4,7 @@ use crate::admit::AdmittedBatch;
 use crate::error::AppendError;
 use crate::types::{Appended, Limits, SegmentStatus};
 use core::time::Duration;
+use counterfoil_format::frame::FRAME_BATCHES_MAX;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -78,7 +79,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for work and takes batches until one of the bounds is reached, or a single request to seal. `None` once
+    /// Waits for work and takes batches until one of a frame's bounds is reached, or a single request to seal. `None` once
     /// the queue is closed and empty.
     pub(crate) fn take(&self, receipts_max: usize, bytes_max: usize) -> Option<Vec<Work>> {
         let mut state = self.state();
@@ -100,7 +101,8 @@ impl Queue {
                 Work::Append { batch, .. } => {
                     receipts += batch.receipts.len();
                     bytes += batch.stored_bytes;
-                    if !taken.is_empty() && (receipts > receipts_max || bytes > bytes_max) {
+                    let full = receipts > receipts_max || bytes > bytes_max || taken.len() == FRAME_BATCHES_MAX;
+                    if !taken.is_empty() && full {
                         break;
                     }
                     let stored_bytes = batch.stored_bytes;

@@ -27,6 +27,45 @@ pub struct Limits {
 /// `payload_bytes_max` may be set up to this.
 pub const PAYLOAD_BYTES_CEILING: usize = 15 * 1024 * 1024;
 
+impl Limits {
+    /// What limits may be set to: what a frame can hold.
+    pub const CEILINGS: Self = Self {
+        payload_bytes_max: PAYLOAD_BYTES_CEILING,
+        batch_receipts_max: 10_000,
+        batch_bytes_max: 16 * 1024 * 1024,
+        queue_batches_max: 1 << 20,
+        queue_bytes_max: 1 << 40,
+        segment_bytes_max: 1 << 40,
+    };
+
+    /// The first limit that is above its ceiling, with that ceiling; `None` when all are fine.
+    #[must_use]
+    pub fn above_ceiling(&self) -> Option<(&'static str, u64)> {
+        let ceilings = Self::CEILINGS;
+        let checks = [
+            (
+                "payload_bytes_max",
+                self.payload_bytes_max > ceilings.payload_bytes_max,
+                ceilings.payload_bytes_max as u64,
+            ),
+            (
+                "batch_receipts_max",
+                self.batch_receipts_max > ceilings.batch_receipts_max,
+                ceilings.batch_receipts_max as u64,
+            ),
+            ("batch_bytes_max", self.batch_bytes_max > ceilings.batch_bytes_max, ceilings.batch_bytes_max as u64),
+            (
+                "queue_batches_max",
+                self.queue_batches_max > ceilings.queue_batches_max,
+                ceilings.queue_batches_max as u64,
+            ),
+            ("queue_bytes_max", self.queue_bytes_max > ceilings.queue_bytes_max, ceilings.queue_bytes_max as u64),
+            ("segment_bytes_max", self.segment_bytes_max > ceilings.segment_bytes_max, ceilings.segment_bytes_max),
+        ];
+        checks.into_iter().find(|(_, above, _)| *above).map(|(name, _, ceiling)| (name, ceiling))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -4,8 +4,9 @@
 //! requests into its types, bounds what is in flight, and puts answers and errors on the wire. Errors become statuses in
 //! one place, `status.rs`.
 //!
-//! *Invariants*: without authentication it listens on loopback only; every request in memory is counted against a limit
-//! ([`limits`]); a batch is acknowledged only when the engine says it is durable; no payload reaches a log.
+//! *Invariants*: without authentication it listens on loopback only; the calls of a connection, the reads at once and the
+//! batches of a stream are bounded ([`limits`]); a batch is acknowledged only when the engine says it is durable; neither
+//! payloads nor names that callers chose reach the log of an ordinary call.
 //!
 //! ```no_run
 //! use counterfoil_engine::{Environment, Ledger};

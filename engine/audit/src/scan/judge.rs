@@ -55,6 +55,7 @@ impl Scan<'_> {
         }
         self.keys.count_frame();
         unit.accepted = broken.is_none();
+        unit.damaged_bytes = if unit.accepted { 0 } else { header.frame_len as u64 };
         self.start(&mut unit, &header.start, &place);
         self.receipts(&mut unit, frame, bytes, &place);
         if let Some(error) = broken.filter(|_| unit.verdicts.corrupt == 0 && unit.findings.is_empty()) {

@@ -5,7 +5,7 @@ use super::account::Unit;
 use super::files::{io, not_zero, open, segment_path};
 use super::segment::Segment;
 use crate::error::AuditError;
-use crate::report::{Code, Finding};
+use crate::report::{Code, Finding, Severity};
 use counterfoil_format::{ByteOffset, LeafFile, SegmentFooter, SegmentState, leaves_file_name};
 use counterfoil_proof::Hash;
 
@@ -26,7 +26,7 @@ impl Scan<'_> {
         }
         if !segment.damaged {
             self.check_rest(&segment, at)?;
-            self.check_footer(&segment, at)?;
+            self.check_footer(&segment);
         }
         self.check_digest(&segment)?;
         if segment.is_sealed() && !segment.damaged {
@@ -43,24 +43,21 @@ impl Scan<'_> {
         if footer.is_some_and(|footer| footer != at) {
             let finding = place.finding(Code::BytesBehindFrames, "the footer does not follow the last frame");
             self.report(finding.because(at, footer.map_or(0, |footer| footer.0)));
-        } else if let (Some((_, last)), false, Some(_)) = (used, segment.is_sealed(), segment.end) {
+        } else if used.is_some() && !segment.is_sealed() && segment.end.is_some() {
             // A crash while a full segment got its footer leaves this; opening the ledger writes the footer again.
-            let size = self.chain.next;
             let finding = place.finding(Code::BytesBehindFrames, "bytes behind the last frame are no footer");
             let next = "nothing: opening the ledger seals the segment".to_owned();
-            let mut unit = Unit { accepted: false, ..Unit::new(size, size) }.with(Finding { next, ..finding });
-            unit.damaged_bytes = last + 1 - at.0;
-            self.account.settle(unit);
+            self.report(Finding { severity: Severity::Note, next, ..finding });
         }
         Ok(())
     }
 
-    fn check_footer(&mut self, segment: &Segment, at: ByteOffset) -> Result<(), AuditError> {
-        let Some((footer_at, footer)) = &segment.footer else { return Ok(()) };
+    fn check_footer(&mut self, segment: &Segment) {
+        let Some((footer_at, footer)) = &segment.footer else { return };
         let (Some(tree), Some((control_seq, control_head)), Some(last_leaf)) =
             (self.chain.tree.clone(), self.chain.control, self.chain.prev)
         else {
-            return Ok(());
+            return;
         };
         let expected = SegmentFooter {
             first: segment.entry.id.0,
@@ -80,8 +77,6 @@ impl Scan<'_> {
             let finding = segment.place(*footer_at).finding(Code::SegmentFooterMismatch, message);
             self.report(finding.because(expected, found).at_index(segment.entry.id.0));
         }
-        debug_assert!(at.0 <= segment.len.next_multiple_of(counterfoil_format::FRAME_ALIGN));
-        Ok(())
     }
 
     /// Compares the digest of the whole file. Where damage was already located it would only repeat that.

@@ -2,7 +2,7 @@
 
 use super::table::{self, Batch, BatchLabel, Stored};
 use super::{
-    FRAME_HEADER_LEN, FRAME_LEN_MAX, FRAME_NAMES_MAX, FRAME_RECEIPTS_MAX, FrameCommit, FrameStart, MAGIC, heads,
+    FRAME_BATCHES_MAX, FRAME_HEADER_LEN, FRAME_LEN_MAX, FRAME_RECEIPTS_MAX, FrameCommit, FrameStart, MAGIC, heads,
 };
 use crate::record;
 use counterfoil_proof::{Envelope, Principal};
@@ -33,7 +33,7 @@ impl Names {
         if let Some(index) = self.indices.get(name) {
             return *index;
         }
-        let index = u16::try_from(self.indices.len()).expect("the frame has room for its names");
+        let index = u16::try_from(self.indices.len()).expect("each receipt adds at most two names, each batch one");
         self.indices.insert(name.into(), index);
         self.encoded.push(u8::try_from(name.len()).expect("names are at most 128 bytes"));
         self.encoded.extend(name.as_bytes());
@@ -62,14 +62,6 @@ impl<'a> FrameBuilder<'a> {
     #[must_use]
     pub fn start(&self) -> &FrameStart {
         &self.start
-    }
-
-    /// True when a batch of this many receipts still fits the frame's limits of receipts, batches and names.
-    #[must_use]
-    pub fn has_room_for(&self, receipts: usize) -> bool {
-        self.receipts + receipts <= FRAME_RECEIPTS_MAX
-            && self.batches.len() < super::FRAME_BATCHES_MAX
-            && self.names.indices.len() + 2 * receipts < FRAME_NAMES_MAX
     }
 
     /// Begins a batch; receipts pushed from here on belong to it.
@@ -104,10 +96,11 @@ impl<'a> FrameBuilder<'a> {
     /// When the frame is empty or longer than [`FRAME_LEN_MAX`]: admission bounds both.
     #[must_use]
     pub fn finish(self, commit: &FrameCommit) -> Vec<u8> {
-        assert!(self.receipts > 0, "a frame holds at least one receipt");
+        assert!((1..=FRAME_RECEIPTS_MAX).contains(&self.receipts), "a frame holds a bounded number of receipts");
+        assert!(self.batches.len() <= FRAME_BATCHES_MAX, "a frame holds a bounded number of batches");
         assert_eq!(commit.size.0, self.start.first.0 + self.receipts as u64, "the commit covers the frame");
         let small = |len: usize| u32::try_from(len).expect("parts of a frame are far below 4 GiB").to_le_bytes();
-        let short = |count: usize| u16::try_from(count).expect("bounded by has_room_for").to_le_bytes();
+        let short = |count: usize| u16::try_from(count).expect("bounded above").to_le_bytes();
         let sections = self.names.encoded.len() + self.heads.len() + self.table.len() + self.payload_len;
         let capacity =
             (FRAME_HEADER_LEN + self.batches.len() * table::BATCH_LEN + sections + 4096).next_multiple_of(4096);

@@ -25,11 +25,12 @@ pub const FRAME_HEADER_LEN: usize = 160;
 /// Longest frame in bytes, padding excluded.
 pub const FRAME_LEN_MAX: usize = 64 * 1024 * 1024;
 /// Most receipts in one frame.
-pub const FRAME_RECEIPTS_MAX: usize = 32_768;
+pub const FRAME_RECEIPTS_MAX: usize = 30_000;
 /// Most batches in one frame.
 pub const FRAME_BATCHES_MAX: usize = 4096;
-/// Most distinct names in one frame. Indices of names are 16 bits wide.
+/// Most distinct names in one frame: their indices are 16 bits wide.
 pub const FRAME_NAMES_MAX: usize = 65_535;
+const _: () = assert!(2 * FRAME_RECEIPTS_MAX + FRAME_BATCHES_MAX <= FRAME_NAMES_MAX, "names cannot run out");
 /// Most signatures under one checkpoint.
 pub const COMMIT_SIGNATURES_MAX: usize = 4;
 pub(crate) const MAGIC: &[u8; 8] = b"CFFRAME1";

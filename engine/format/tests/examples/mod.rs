@@ -1,9 +1,7 @@
 //! The worked examples of docs/format.md: a ledger of two receipts, computed from the constants the document states.
 
 use counterfoil_format::frame::{BatchLabel, CommitSignature, FrameBuilder, FrameCommit, FrameStart, Stored};
-use counterfoil_format::{
-    ByteOffset, FRAME_ALIGN, Generation, HeadSlot, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId,
-};
+use counterfoil_format::{ByteOffset, FRAME_ALIGN, Generation, HeadSlot, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId};
 use counterfoil_proof::{
     CheckpointSigner, ClassId, CommitmentAlgorithm, ConsistencyFile, ConsistencyProof, Envelope, Frontier, Hash,
     InclusionFile, InclusionProof, Kind, LeafIndex, Link, Media, Origin, Principal, Salt, SignatureType,

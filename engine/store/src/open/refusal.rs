@@ -12,6 +12,14 @@ pub enum OpenError {
     /// Caller: no ledger in the directory.
     #[error("there is no ledger here (no MANIFEST); create one with `counterfoil init`")]
     NotALedger,
+    /// Caller: a limit is above what the format can hold.
+    #[error("{name} is above {ceiling}; choose a lower one")]
+    Limit {
+        /// Name of the limit.
+        name: &'static str,
+        /// Highest value allowed.
+        ceiling: u64,
+    },
     /// Operator: another process has it open.
     #[error(
         "another process has this ledger open; one process writes a ledger, stop the other or name another directory"

@@ -6,6 +6,7 @@ use crate::limits::{INLINE_ADMIT_BYTES_MAX, STREAM_BATCHES_MAX};
 use crate::node::Node;
 use crate::rpc::{observe, wire};
 use crate::status::Failure;
+use core::time::Duration;
 use counterfoil_api::{ConversionError, Problem, parse, v1};
 use counterfoil_engine::{AdmittedBatch, AppendError, Appended, Batch, BatchId, Ledger};
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl InFlight {
                 }
                 Err(failure) => Err(observe::failed(METHOD, failure, begin.elapsed())),
             },
-            Self::Refused(failure) => Err(observe::failed(METHOD, failure, Default::default())),
+            Self::Refused(failure) => Err(observe::failed(METHOD, failure, Duration::ZERO)),
             Self::Broken(status) => Err(status),
         }
     }

@@ -1,0 +1,62 @@
+//! One flipped bit, anywhere.
+
+use super::*;
+use counterfoil_format::{HEAD_SLOT_LEN, SEGMENT_HEADER_LEN};
+
+/// What a flip at a place must lead to.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Failure,
+    Note,
+    Tail,
+}
+
+fn told(report: &Report) -> Option<Told> {
+    match (report.verified(), report.findings.is_empty(), report.tail.damaged_bytes > 0) {
+        (false, _, _) => Some(Told::Failure),
+        (true, false, _) => Some(Told::Note),
+        (true, true, true) => Some(Told::Tail),
+        (true, true, false) => None,
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_every_file_is_told() {
+    let ledger = Scratch::new().frame(&[draft("a", "{\"x\":1}"), draft("b", "{}")]).seal().frame(&[draft("a", "2")]).finish();
+    let size = ledger.size();
+    let end = frame_of(&ledger, 3).1 as u64;
+    for (path, bytes) in &ledger.memory.0 {
+        let mut bad = ledger.clone();
+        for at in 0..bytes.len() as u64 {
+            bad.flip(path, at);
+            let report = bad.verify();
+            bad.flip(path, at);
+            let expected = match path.as_str() {
+                "ledger.vkey" => Told::Note,
+                // One slot may be torn by a crash: the other counts.
+                "HEAD" => Told::Note,
+                path if path.ends_with(".leaves") => Told::Note,
+                path if path.starts_with("segments/0000000000000000000") && at >= end && path != SEALED => Told::Tail,
+                _ => Told::Failure,
+            };
+            assert_eq!(told(&report), Some(expected), "{path} byte {at}");
+            assert_eq!(report.verdicts.total() + report.tail.receipts, size, "{path} byte {at}");
+        }
+    }
+    assert_eq!(ledger.memory.0["HEAD"].len(), 2 * HEAD_SLOT_LEN);
+    assert!(ledger.memory.0[SEALED].len() > SEGMENT_HEADER_LEN);
+}
+
+#[test]
+fn a_file_cut_anywhere_gives_a_verdict_over_every_receipt() {
+    let ledger = sixteen();
+    for path in ledger.memory.0.keys() {
+        let len = ledger.memory.0[path].len();
+        for keep in (0..len).step_by(97) {
+            let mut bad = ledger.clone();
+            bad.file(path).truncate(keep);
+            let report = bad.verify();
+            assert_eq!(report.verdicts.total() + report.tail.receipts, 16, "{path} cut to {keep}");
+        }
+    }
+}
