@@ -154,7 +154,7 @@ impl Scratch {
         let genesis = Draft { stream: "ledger", kind: GENESIS_KIND, payload, ..draft("", "") };
         // The id is known only once genesis is written: the first pass finds it.
         let mut probe = Self::empty(algorithm, Hash::ZERO);
-        probe.frame(&[genesis.clone()]);
+        probe.frame(std::slice::from_ref(&genesis));
         let mut scratch = Self::empty(algorithm, probe.leaves[0]);
         scratch.frame(&[genesis]);
         scratch

@@ -1,5 +1,7 @@
 //! Keeps docs/format.md true: its layout tables, its limits and its worked examples are compared with the code.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod examples;
 
 use counterfoil_format::frame::{

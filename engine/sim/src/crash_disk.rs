@@ -93,12 +93,12 @@ impl CrashDisk {
         result
     }
 
-    fn enter(
-        shared: &Shared,
+    fn enter<'s>(
+        shared: &'s Shared,
         process: u64,
         (operation, path, detail): (&'static str, &str, u64),
         changes: bool,
-    ) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
+    ) -> io::Result<(MutexGuard<'s, State>, Verdict)> {
         let mut state = shared.state();
         if OBSERVES.get() {
             return Ok((state, Verdict::Done));
@@ -310,19 +310,18 @@ impl DiskFile for Handle {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
         let (mut state, verdict) = self.enter("write", offset, true)?;
-        let file = state.file(self.id);
         match verdict {
             Verdict::Done => {
-                file.write(bytes, offset);
+                state.file(self.id).write(bytes, offset);
                 Ok(())
             }
             Verdict::Fails { effect, error, .. } => {
                 let done = match effect {
                     Effect::None => 0,
-                    Effect::Part => bytes.len() / 2,
+                    Effect::Part => usize::try_from(state.rng.below(bytes.len() as u64 + 1)).expect("at most all"),
                     Effect::Whole => bytes.len(),
                 };
-                file.write(&bytes[..done], offset);
+                state.file(self.id).write(&bytes[..done], offset);
                 Err(error)
             }
         }

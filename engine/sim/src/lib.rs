@@ -32,4 +32,4 @@ pub use environment::{FixedClock, SeededRandomness};
 pub use machine::{Effect, Fault, FaultKind, FaultPoint, Lie, Machine};
 pub use model::Model;
 pub use rng::Rng;
-pub use run::{Outcome, enumerate, run};
+pub use run::{Outcome, enumerate, run, run_on};

@@ -33,7 +33,7 @@ pub enum Effect {
     /// Nothing. A sync that fails loses what it was to write: the page cache goes on showing it, and takes it for
     /// written.
     None,
-    /// A write stores its first half. Other calls do nothing.
+    /// A write stores a beginning of its bytes. Other calls do what they do with [`Effect::None`].
     Part,
     /// All of it.
     Whole,

@@ -72,6 +72,15 @@ impl Output {
         note(&format!("{}\n", clean_lines(text)));
     }
 
+    /// Tells a person how far a long command is: on stdout, or on stderr when stdout is to carry JSON.
+    pub(crate) fn say(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            self.remark(text);
+            return Ok(());
+        }
+        self.write(format!("{}\n", clean_lines(text)).as_bytes())
+    }
+
     /// True when stdout is to carry JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json

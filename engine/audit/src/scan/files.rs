@@ -57,11 +57,12 @@ pub(super) fn not_zero(
     from: u64,
     to: u64,
 ) -> Result<Option<(u64, u64)>, AuditError> {
-    let mut buffer = vec![0; CHUNK];
+    let chunk = usize::try_from(to.saturating_sub(from)).unwrap_or(CHUNK).min(CHUNK);
+    let mut buffer = vec![0; chunk];
     let mut found: Option<(u64, u64)> = None;
     let mut at = from;
     while at < to {
-        let want = usize::try_from(to - at).unwrap_or(CHUNK).min(CHUNK);
+        let want = usize::try_from(to - at).unwrap_or(chunk).min(chunk);
         let read = file.read_at(&mut buffer[..want], at).map_err(io(path))?;
         if read == 0 {
             break;

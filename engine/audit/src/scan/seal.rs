@@ -128,7 +128,7 @@ impl Scan<'_> {
 
 fn digest(segment: &Segment, end: u64) -> Result<Hash, AuditError> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; usize::try_from(end).unwrap_or(CHUNK).min(CHUNK)];
     let mut at = 0;
     while at < end {
         let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);

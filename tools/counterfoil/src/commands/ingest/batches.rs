@@ -228,7 +228,7 @@ mod tests {
             class: None,
             line_len_max: 64,
             batch_receipts_max: 2,
-            batch_bytes_max: 1000,
+            batch_bytes_max: 1 << 20,
             skip_bad,
         }
     }
@@ -274,7 +274,8 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_by_bytes_too() {
-        let small = Recipe { batch_receipts_max: 100, batch_bytes_max: 600, ..recipe(false) };
+        let one = NewReceipt::json("a", "test/1", "{\"s\":\"a\"}").unwrap().stored_bytes_max();
+        let small = Recipe { batch_receipts_max: 100, batch_bytes_max: 2 * one, ..recipe(false) };
         let (batches, _) = cut("{\"s\":\"a\"}\n{\"s\":\"b\"}\n{\"s\":\"a\"}\n", small);
         assert_eq!(batches, [(2, 1, 2), (1, 3, 3)]);
     }

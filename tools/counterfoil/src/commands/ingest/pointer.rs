@@ -1,7 +1,7 @@
 //! The string at a JSON pointer (RFC 6901), found in one pass that keeps nothing else.
 
 use core::fmt;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 
 /// A JSON pointer, such as `/incident/id`.

@@ -1,4 +1,0 @@
-//! The operator's command line.
-
-#[cfg(test)]
-mod story;
