@@ -113,7 +113,10 @@ fn the_report_is_one_json_document() {
     let mut ledger = sixteen();
     ledger.memory.0.remove("ledger.vkey");
     let json: serde_json::Value = serde_json::from_str(&ledger.verify().to_json()).unwrap();
-    assert_eq!(json["verdicts"], serde_json::json!({"present": 16, "erased": 0, "unlawful": 0, "missing": 0, "corrupt": 0}));
+    assert_eq!(
+        json["verdicts"],
+        serde_json::json!({"present": 16, "erased": 0, "unlawful": 0, "missing": 0, "corrupt": 0})
+    );
     assert_eq!(json["verified"], true);
     assert_eq!(json["findings"][0]["severity"], "note");
     assert_eq!(json["findings"][0]["code"], "vkey-file");

@@ -134,6 +134,9 @@ pub enum Broken {
         /// The files.
         files: Vec<String>,
     },
+    /// The engine neither works nor is done.
+    #[error("the engine stands still with work to do")]
+    Stuck,
     /// A thread of the engine panicked.
     #[error("the engine panicked")]
     Panicked,

@@ -20,6 +20,8 @@ use std::thread;
 const POLL: Duration = Duration::from_micros(50);
 /// After a fault nobody can know what the keeper still wants to do: it is idle when it was quiet for so many polls.
 const QUIET_POLLS: u32 = 30;
+/// Nobody waits this long for a disk in memory, on however busy a machine.
+const STUCK_POLLS: u32 = 2_000;
 /// 2026-01-01, then a second for each boot.
 const FIRST_WALL: u64 = 1_767_225_600_000_000_000;
 
@@ -177,8 +179,8 @@ impl<'a> Process<'a> {
             Err(error) => return Err(Broken::NotOpened(error)),
         };
         self.ledger = Some(ledger);
-        self.settle();
-        self.wait_for_keeper(false);
+        self.settle()?;
+        self.wait_for_keeper(false)?;
         if self.disk.stopped() {
             return Ok(Flow::Stop);
         }
@@ -206,8 +208,8 @@ impl<'a> Process<'a> {
     fn append(&mut self, batch: Batch) -> Result<Flow, Broken> {
         let prediction = self.model.predict(&batch);
         let answer = self.ledger().append(batch.clone());
-        self.settle();
-        self.wait_for_keeper(true);
+        self.settle()?;
+        self.wait_for_keeper(true)?;
         let faulted = self.disk.faulted();
         match (answer, prediction) {
             (Ok(answer), Prediction::Appended) => {
@@ -281,8 +283,8 @@ impl<'a> Process<'a> {
             Err(AppendError::Poisoned { .. }) if faulted => return Ok(Flow::Stop),
             Err(error) => return Err(Broken::WrongError(error)),
         }
-        self.settle();
-        self.wait_for_keeper(false);
+        self.settle()?;
+        self.wait_for_keeper(false)?;
         Ok(if self.disk.stopped() { Flow::Stop } else { Flow::On })
     }
 
@@ -333,8 +335,8 @@ impl<'a> Process<'a> {
             return Ok(Flow::On);
         }
         let answer = self.ledger().append(batch.clone());
-        self.settle();
-        self.wait_for_keeper(true);
+        self.settle()?;
+        self.wait_for_keeper(true)?;
         match answer {
             Ok(answer) => {
                 let known = &self.model.receipts[first..first + batch.receipts.len()];
@@ -381,37 +383,39 @@ impl<'a> Process<'a> {
     }
 
     /// Waits until the durable mark has moved: then sequencer and committer are idle.
-    fn settle(&self) {
-        let ledger = self.ledger();
-        while !self.disk.stopped() {
-            let status = CrashDisk::observe(|| ledger.status());
-            if status.health == Health::Poisoned || status.durable_mark >= status.checkpoint.unverified().size {
-                return;
-            }
-            thread::sleep(POLL);
-        }
+    fn settle(&self) -> Result<(), Broken> {
+        self.poll(|ledger| {
+            let status = ledger.status();
+            status.health == Health::Poisoned || status.durable_mark >= status.checkpoint.unverified().size
+        })
     }
 
     /// Lets the keeper work until full segments are sealed and, if it was asked for, the next file is ready.
-    fn wait_for_keeper(&self, spare: bool) {
-        let ledger = self.ledger();
+    fn wait_for_keeper(&self, spare: bool) -> Result<(), Broken> {
         self.disk.let_keeper_work(true);
+        let done = self.poll(|ledger| {
+            let sealed = ledger.status().segments.iter().rev().skip(1).all(|segment| segment.sealed);
+            sealed && (!spare || self.disk.spare_is_ready(SEGMENT_BYTES_MAX))
+        });
+        self.disk.let_keeper_work(false);
+        done
+    }
+
+    fn poll(&self, done: impl Fn(&Ledger) -> bool) -> Result<(), Broken> {
         let (mut quiet, mut calls) = (0, self.disk.calls());
-        while !self.disk.stopped() {
-            let status = CrashDisk::observe(|| ledger.status());
-            let sealed = status.segments.iter().rev().skip(1).all(|segment| segment.sealed);
-            if sealed && (!spare || self.disk.spare_is_ready(SEGMENT_BYTES_MAX)) {
-                break;
-            }
+        while !self.disk.stopped() && !CrashDisk::observe(|| done(self.ledger())) {
             let now = self.disk.calls();
             quiet = if now == calls { quiet + 1 } else { 0 };
             calls = now;
             if self.disk.faulted() && quiet >= QUIET_POLLS {
-                break;
+                return Ok(());
+            }
+            if quiet >= STUCK_POLLS {
+                return Err(Broken::Stuck);
             }
             thread::sleep(POLL);
         }
-        self.disk.let_keeper_work(false);
+        Ok(())
     }
 }
 

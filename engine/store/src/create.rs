@@ -139,7 +139,7 @@ fn write_first_segment(
         origin: genesis.origin.clone(),
     };
     let file = disk.create(&segment::segment_path(SegmentId(LeafIndex(0)), Generation(0)))?;
-    segment::write_zeros(&*file, 0, FIRST_SEGMENT_ZEROS)?;
+    disk::write_zeros(&*file, 0, FIRST_SEGMENT_ZEROS)?;
     file.write_all_at(&header.encode(), 0)?;
     file.write_all_at(&frame, SEGMENT_HEADER_LEN as u64)?;
     file.sync_all()?;

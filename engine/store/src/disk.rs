@@ -75,6 +75,15 @@ pub trait DiskFile: Send + Sync {
     /// What the system says; some of the bytes may have been written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Makes the file at least `to` bytes long, with disk space behind the new bytes, which read as zeros. `from` is where
+    /// the file ends now.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no space, or what the system says.
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        write_zeros(self, from, to)
+    }
+
     /// Makes contents durable, and the length if it grew.
     ///
     /// # Errors
@@ -106,6 +115,19 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says.
     fn set_len(&self, len: u64) -> io::Result<()>;
+}
+
+/// Writes zeros, so that later writes there change no metadata.
+pub(crate) fn write_zeros(file: &(impl DiskFile + ?Sized), from: u64, to: u64) -> io::Result<()> {
+    const STEP: usize = 1 << 20;
+    let zeros = vec![0; STEP];
+    let mut at = from;
+    while at < to {
+        let len = usize::try_from((to - at).min(STEP as u64)).expect("at most a step");
+        file.write_all_at(&zeros[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
 }
 
 /// Reads exactly `len` bytes.
@@ -148,6 +170,10 @@ pub(crate) fn replace_file(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u
     // A crash here leaves the temporary file, which opening removes.
     disk.rename(&temporary, &path)?;
     disk.sync_dir(folder)
+}
+
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 pub(crate) fn join(folder: &str, name: &str) -> String {
@@ -229,6 +255,15 @@ impl DiskFile for OsFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        let len = to.saturating_sub(from);
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), from, len) {
+            // Not every file system can; writing zeros does the same, more slowly.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => write_zeros(self, from, to),
+            other => Ok(other?),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

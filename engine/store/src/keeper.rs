@@ -1,8 +1,8 @@
-//! The keeper: work in the background that never holds the sequencer. It seals full segments and prepares the file of
-//! the next one.
+//! The keeper: work in the background that never holds the sequencer. It seals full segments and writes zeros ahead of
+//! the sequencer.
 
 use crate::chain::{Chain, Tally};
-use crate::disk::{Disk, DiskFile, read_exact, replace_file};
+use crate::disk::{Disk, DiskFile, is_disk_full, read_exact, replace_file, write_zeros};
 use crate::error::AppendError;
 use crate::queue::SealDone;
 use crate::recovery;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the keeper is asked to do, in order.
 pub(crate) enum KeeperJob {
-    PrepareSpare,
+    WriteZeros(Arc<Segment>, Arc<Prepared>),
     Seal(Box<SealJob>),
 }
 
@@ -32,47 +32,72 @@ pub(crate) struct SealJob {
     pub(crate) done: Option<SealDone>,
 }
 
-/// The file of the next segment, if it is ready.
-#[derive(Default)]
-pub(crate) struct Spare(Mutex<Option<SpareFile>>);
+/// Zeros written ahead by the keeper at a time.
+const ZEROS_STEP: u64 = 8 * 1024 * 1024;
 
-/// A file of zeros, synced. Every one has a name of its own, so that whoever took it owns the name too.
-pub(crate) struct SpareFile {
-    pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) path: String,
-    pub(crate) len: u64,
-}
+/// How many bytes of the file that is written to exist. Frames are written only below it, and it is moved only under its
+/// lock, so zeros never meet a frame.
+pub(crate) struct Prepared(Mutex<u64>);
 
-impl Spare {
-    pub(crate) fn take(&self) -> Option<SpareFile> {
-        self.slot().take()
+impl Prepared {
+    pub(crate) fn new(len: u64) -> Self {
+        Self(Mutex::new(len))
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.slot().is_some()
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<SpareFile>> {
+    /// Held while more bytes are made.
+    fn len(&self) -> MutexGuard<'_, u64> {
         self.0.lock().expect("no thread panics with this lock")
+    }
+
+    /// Bytes that exist, unless more are being made right now.
+    pub(crate) fn peek(&self) -> Option<u64> {
+        self.0.try_lock().ok().map(|len| *len)
+    }
+
+    /// Makes at least `end` bytes exist, in a hurry: space is allocated, not written. Returns how many there are.
+    pub(crate) fn allocate(&self, file: &dyn DiskFile, end: u64) -> io::Result<u64> {
+        let mut len = self.len();
+        if end > *len {
+            file.allocate(*len, end)?;
+            *len = end;
+        }
+        Ok(*len)
+    }
+
+    /// Writes zeros and syncs them, at leisure: syncs of frames written over them change no metadata.
+    fn write_zeros(&self, file: &dyn DiskFile, len_max: u64) -> io::Result<()> {
+        let mut len = self.len();
+        let end = (*len + ZEROS_STEP).min(len_max);
+        if end > *len {
+            write_zeros(file, *len, end)?;
+            file.sync_all()?;
+            *len = end;
+        }
+        Ok(())
     }
 }
 
 pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) jobs: Receiver<KeeperJob>,
-    pub(crate) spare: Arc<Spare>,
-    pub(crate) spares_made: u64,
 }
 
 impl Keeper {
     /// Works until the sequencer is gone. A segment that could not be sealed keeps its place: the ones after it wait,
     /// and opening the ledger again seals them all.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(self) {
         let mut stuck: Option<Arc<io::Error>> = None;
         while let Ok(job) = self.jobs.recv() {
             match job {
-                // Without a spare the next segment grows as it is written: slower, no less safe.
-                KeeperJob::PrepareSpare => drop(self.prepare_spare()),
+                KeeperJob::WriteZeros(segment, prepared) => {
+                    let len_max = self.shared.limits.segment_bytes_max;
+                    if let Err(error) = prepared.write_zeros(&*segment.file, len_max)
+                        && !is_disk_full(&error)
+                    {
+                        // The sync may have covered frames: what became of them only recovery can tell.
+                        self.shared.poison(error);
+                    }
+                }
                 KeeperJob::Seal(mut job) => {
                     let done = job.done.take();
                     let sealed = match &stuck {
@@ -88,28 +113,6 @@ impl Keeper {
                 }
             }
         }
-        if let Some(unused) = self.spare.take() {
-            // Whatever stays is removed when the ledger is opened again.
-            let _ = self.shared.environment.disk.remove(&unused.path);
-        }
-    }
-
-    fn prepare_spare(&mut self) -> io::Result<()> {
-        if self.spare.is_ready() {
-            return Ok(());
-        }
-        let disk = &*self.shared.environment.disk;
-        let len = self.shared.limits.segment_bytes_max;
-        self.spares_made += 1;
-        let path = format!("{FOLDER}/spare-{}.tmp", self.spares_made);
-        let file = disk.create(&path)?;
-        if let Err(error) = segment::write_zeros(&*file, 0, len).and_then(|()| file.sync_all()) {
-            // A full disk needs the room more than the next segment does.
-            let _ = disk.remove(&path);
-            return Err(error);
-        }
-        *self.spare.slot() = Some(SpareFile { file, path, len });
-        Ok(())
     }
 
     fn seal(&self, job: &SealJob) -> io::Result<SegmentStatus> {

@@ -4,7 +4,7 @@ use crate::admit::{self, AdmittedBatch};
 use crate::commit::Committer;
 use crate::environment::Environment;
 use crate::error::{AppendError, ReadError};
-use crate::keeper::{Keeper, KeeperJob, Spare};
+use crate::keeper::{Keeper, KeeperJob};
 use crate::open::{self, Loaded, Mode, OpenError, at};
 use crate::read::{self, PageBounds};
 use crate::segment::State;
@@ -302,15 +302,9 @@ impl Writer {
         signer: counterfoil_proof::CheckpointSigner,
     ) -> Result<Self, OpenError> {
         let segment = loaded.published.segments.last().expect("a ledger has a segment").clone();
-        let prepared = segment.file.len().map_err(at("segments"))?;
-        let active = Active {
-            segment,
-            nonce: loaded.active.nonce,
-            end: loaded.active.end,
-            prepared,
-            tally: core::mem::take(&mut loaded.active.tally),
-            asked_for_spare: false,
-        };
+        let file_len = segment.file.len().map_err(at("segments"))?;
+        let mut active = Active::new(segment, loaded.active.nonce, loaded.active.end, file_len);
+        active.tally = core::mem::take(&mut loaded.active.tally);
         Ok(Self {
             signer,
             chain: loaded.chain.clone(),
@@ -324,7 +318,6 @@ impl Writer {
     fn start(self, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
         let (commits, committed) = mpsc::sync_channel(COMMITS_MAX);
         let (keeper, jobs): (_, Receiver<KeeperJob>) = mpsc::channel();
-        let spare = Arc::new(Spare::default());
         for job in self.unsealed {
             let _ = keeper.send(KeeperJob::Seal(Box::new(job)));
         }
@@ -337,11 +330,10 @@ impl Writer {
             pace: Pace::begin(shared),
             commits,
             keeper,
-            spare: spare.clone(),
         };
         let committer =
             Committer { shared: shared.clone(), commits: committed, head: self.head, head_counter: self.head_counter };
-        let keeper = Keeper { shared: shared.clone(), jobs, spare, spares_made: 0 };
+        let keeper = Keeper { shared: shared.clone(), jobs };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(work);
         Ok(vec![
             spawn("sequencer", Box::new(move || sequencer.run()))?,

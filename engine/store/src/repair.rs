@@ -29,7 +29,7 @@ pub(crate) fn cut(
     let name = format!("{id}-{}-{}.cut", scan.end, &digest[..16]);
     replace_file(disk, CUT_FOLDER, &name, &bytes).map_err(at(CUT_FOLDER))?;
     // A crash here finds the tail again, writes the same cut file over itself and goes on.
-    segment::write_zeros(file, scan.end.0, end.0).map_err(at(segment::FOLDER))?;
+    disk::write_zeros(file, scan.end.0, end.0).map_err(at(segment::FOLDER))?;
     file.sync_data().map_err(at(segment::FOLDER))
 }
 
@@ -65,9 +65,13 @@ pub(crate) fn rewrite(
     file.sync_data().map_err(at(segment::FOLDER))
 }
 
-/// Removes the copies of a rewrite whose frames HEAD covers by now.
-pub(crate) fn forget_rewrite(disk: &dyn Disk) -> io::Result<()> {
-    for name in disk.list(REDO_FOLDER)? {
+/// Removes the copies of rewrites, whose frames HEAD covers by now.
+pub(crate) fn forget_rewrites(disk: &dyn Disk) -> io::Result<()> {
+    let names = disk.list(REDO_FOLDER)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    for name in names {
         disk.remove(&disk::join(REDO_FOLDER, &name))?;
     }
     disk.sync_dir(REDO_FOLDER)

@@ -195,19 +195,6 @@ pub(crate) fn nonzero_span(file: &dyn DiskFile, at: ByteOffset) -> io::Result<Op
     }
 }
 
-/// Writes zeros, so that later writes there change no metadata.
-pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    const STEP: usize = 1 << 20;
-    let zeros = vec![0; STEP];
-    let mut at = from;
-    while at < to {
-        let len = usize::try_from((to - at).min(STEP as u64)).expect("at most a step");
-        file.write_all_at(&zeros[..len], at)?;
-        at += len as u64;
-    }
-    Ok(())
-}
-
 /// A frame padded with zeros to where the next one begins.
 pub(crate) fn pad(mut frame: Vec<u8>) -> Vec<u8> {
     let len = frame.len().next_multiple_of(usize::try_from(FRAME_ALIGN).expect("4096"));

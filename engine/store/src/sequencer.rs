@@ -7,10 +7,10 @@ use crate::admit::{AdmittedBatch, AdmittedReceipt};
 use crate::chain::{Chain, Tally};
 use crate::commit::{Commit, CommittedFrame, Waiter};
 use crate::create;
-use crate::disk::{DiskFile, replace_file};
+use crate::disk::{DiskFile, is_disk_full, replace_file};
 use crate::error::AppendError;
 use crate::heads::StreamHeads;
-use crate::keeper::{KeeperJob, SealJob, Spare};
+use crate::keeper::{KeeperJob, Prepared, SealJob};
 use crate::queue::{Done, SealDone, Work};
 use crate::segment::{self, FOLDER, Segment};
 use crate::shared::Shared;
@@ -34,8 +34,10 @@ use std::sync::mpsc::{Sender, SyncSender};
 const FRAME_BYTES_TARGET: usize = 8 * 1024 * 1024;
 /// What a frame needs besides its records: header, batches, commit, padding.
 const FRAME_OVERHEAD: u64 = 256 * 1024;
-/// Bytes zeroed ahead when a segment outgrows what was prepared.
-const GROWTH: u64 = 1024 * 1024;
+/// Most bytes allocated beyond what a frame needs.
+const GROWTH_MAX: u64 = 16 * 1024 * 1024;
+/// When fewer prepared bytes than this are left, the keeper is asked for more.
+const ZEROS_WANTED: u64 = 2 * 1024 * 1024;
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sequencer {
@@ -47,7 +49,6 @@ pub(crate) struct Sequencer {
     pub(crate) pace: Pace,
     pub(crate) commits: SyncSender<Commit>,
     pub(crate) keeper: Sender<KeeperJob>,
-    pub(crate) spare: Arc<Spare>,
 }
 
 /// The segment that is written to.
@@ -55,10 +56,14 @@ pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
     pub(crate) nonce: [u8; 16],
     pub(crate) end: ByteOffset,
-    /// Bytes of the file that exist already.
-    pub(crate) prepared: u64,
+    pub(crate) prepared: Arc<Prepared>,
+    /// Bytes of the file that exist, as far as is known here.
+    pub(crate) writable: u64,
+    /// What was writable when the keeper was last asked for more.
+    pub(crate) asked_at: u64,
+    /// Writing caught up with the keeper, so it is not asked again for this segment.
+    pub(crate) hurried: bool,
     pub(crate) tally: Tally,
-    pub(crate) asked_for_spare: bool,
 }
 
 /// Time while the process runs: the wall clock at start plus what the boot clock counted since.
@@ -172,37 +177,45 @@ impl Sequencer {
         }
         let needed: usize = batches.iter().map(|(batch, _)| batch.stored_bytes).sum();
         let needed = needed as u64 + FRAME_OVERHEAD;
-        if self.should_roll(needed) {
+        if self.active.end.0 >= self.shared.limits.segment_bytes_max && !self.active.is_empty() {
             match self.roll(None) {
                 Err(error) if is_disk_full(&error) => return Err(disk_full()),
                 Err(error) => return Err(self.shared.poison(error)),
                 Ok(()) => {}
             }
         }
-        if self.active.end.0 >= self.active.prepared / 4 && !self.active.asked_for_spare {
-            self.active.asked_for_spare = true;
-            let _ = self.keeper.send(KeeperJob::PrepareSpare);
-        }
-        let end = self.active.end.plus(needed).align_up().0;
-        if end > self.active.prepared {
-            let grown = end + GROWTH;
-            match segment::write_zeros(&*self.active.segment.file, self.active.prepared, grown) {
-                // Whatever zeros were written are harmless: nothing was placed behind them.
-                Err(error) if is_disk_full(&error) => return Err(disk_full()),
-                Err(error) => return Err(self.shared.poison(error)),
-                Ok(()) => self.active.prepared = grown,
-            }
-        }
-        Ok(())
+        self.prepare(needed)
     }
 
-    /// A segment is left when it is full, or when it would have to grow while a file of synced zeros is ready: writing
-    /// into those changes no metadata, so its syncs are several times faster (docs/adr/0005).
-    fn should_roll(&self, needed: u64) -> bool {
-        let active = &self.active;
-        let full = active.end.0 >= self.shared.limits.segment_bytes_max;
-        let would_grow = active.end.0 + needed > active.prepared && active.end.0 >= GROWTH;
-        !active.is_empty() && (full || would_grow && self.spare.is_ready())
+    /// Makes sure that the file reaches far enough for the next frame, and that zeros are written ahead when there is
+    /// leisure for it. Under load the keeper falls behind; then space is allocated without being written: syncs are
+    /// slower, but there are few of them for many receipts (docs/adr/0005).
+    fn prepare(&mut self, needed: u64) -> Result<(), AppendError> {
+        let active = &mut self.active;
+        let end = active.end.plus(needed).align_up().0;
+        if let Some(len) = active.prepared.peek() {
+            active.writable = len;
+        }
+        if end > active.writable {
+            let file = &*active.segment.file;
+            let ahead = end + (4 * needed).min(GROWTH_MAX);
+            // Nothing is placed behind what could not be allocated. On a nearly full disk there is room for this frame
+            // but not for more.
+            let allocated = match active.prepared.allocate(file, ahead) {
+                Err(error) if is_disk_full(&error) => active.prepared.allocate(file, end),
+                other => other,
+            };
+            match allocated {
+                Err(error) if is_disk_full(&error) => return Err(disk_full()),
+                Err(error) => return Err(self.shared.poison(error)),
+                Ok(len) => active.writable = len,
+            }
+            active.hurried = true;
+        } else if !active.hurried && end + ZEROS_WANTED > active.writable && active.asked_at != active.writable {
+            active.asked_at = active.writable;
+            let _ = self.keeper.send(KeeperJob::WriteZeros(active.segment.clone(), active.prepared.clone()));
+        }
+        Ok(())
     }
 
     /// Answers a batch that was sent before with its first answer, or refuses it when the content differs.
@@ -317,7 +330,6 @@ impl Sequencer {
                 return;
             }
             self.active.end = at.plus(bytes.len() as u64);
-            self.active.prepared = self.active.prepared.max(self.active.end.0);
             self.active.tally.frames += 1;
             for staged in &gathering.staged {
                 let receipts = staged.receipts.clone();
@@ -398,7 +410,7 @@ impl Sequencer {
             frontier: self.chain.frontier.clone(),
             origin: self.shared.identity.checkpoint_key.name().clone(),
         };
-        let (file, prepared) = self.new_file(&header, &segment::segment_path(id, Generation(0)))?;
+        let file = self.new_file(&header, &segment::segment_path(id, Generation(0)))?;
         {
             let mut manifest = self.shared.lock(&self.shared.manifest);
             let mut next = manifest.clone();
@@ -415,14 +427,8 @@ impl Sequencer {
             published.segments = Arc::new(segments);
             published.active_end = SEGMENT_HEADER_LEN as u64;
         }
-        let active = Active {
-            segment,
-            nonce: header.nonce,
-            end: ByteOffset(SEGMENT_HEADER_LEN as u64),
-            prepared,
-            tally: Tally::default(),
-            asked_for_spare: false,
-        };
+        let active =
+            Active::new(segment, header.nonce, ByteOffset(SEGMENT_HEADER_LEN as u64), SEGMENT_HEADER_LEN as u64);
         let full = core::mem::replace(&mut self.active, active);
         let job = SealJob {
             segment: full.segment,
@@ -435,33 +441,35 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The spare file if the keeper has one ready, else a new one that grows as it is written.
-    fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+    fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let disk = &*self.shared.environment.disk;
-        let (file, temporary, prepared) = match self.spare.take() {
-            Some(spare) => (spare.file, spare.path, spare.len),
-            None => {
-                let temporary = format!("{path}.tmp");
-                let _ = disk.remove(&temporary);
-                (disk.create(&temporary)?, temporary, SEGMENT_HEADER_LEN as u64)
-            }
-        };
+        let temporary = format!("{path}.tmp");
+        let file = disk.create(&temporary)?;
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;
         disk.rename(&temporary, path)?;
         disk.sync_dir(FOLDER)?;
-        Ok((file, prepared))
+        Ok(file)
     }
 }
 
 impl Active {
+    pub(crate) fn new(segment: Arc<Segment>, nonce: [u8; 16], end: ByteOffset, file_len: u64) -> Self {
+        Self {
+            segment,
+            nonce,
+            end,
+            prepared: Arc::new(Prepared::new(file_len)),
+            writable: file_len,
+            asked_at: 0,
+            hurried: false,
+            tally: Tally::default(),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.tally.frames == 0
     }
-}
-
-fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn disk_full() -> AppendError {

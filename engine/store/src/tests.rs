@@ -341,6 +341,20 @@ mod recovery {
         check_all(&ledger);
     }
 
+    /// A crash between HEAD and the removal leaves a copy whose frames are durable already.
+    #[test]
+    fn a_copy_left_by_an_interrupted_rewrite_is_removed() {
+        let scratch = Scratch::new();
+        three_frames(&scratch);
+        scratch.open().close().unwrap();
+        let name = "redo/16384-00000000000000000000.0.seg";
+        let frame = copy(&scratch, SEGMENT)[16_384..20_480].to_vec();
+        #[expect(clippy::disallowed_methods, reason = "a test leaves what a crash would leave")]
+        fs::write(scratch.path().join(name), frame).unwrap();
+        scratch.open().close().unwrap();
+        assert!(!scratch.path().join(name).exists());
+    }
+
     #[test]
     fn recovering_twice_changes_no_byte() {
         let scratch = Scratch::new();

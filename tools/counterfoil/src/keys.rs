@@ -61,10 +61,24 @@ pub(crate) fn read(path: &Path) -> Result<VerifierKey, Failure> {
     Ok(vkey)
 }
 
+/// A key file, and whether it was there before.
+pub(crate) enum Found {
+    Existing(VerifierKey),
+    Created(VerifierKey),
+}
+
+impl Found {
+    pub(crate) fn into_vkey(self) -> VerifierKey {
+        match self {
+            Self::Existing(vkey) | Self::Created(vkey) => vkey,
+        }
+    }
+}
+
 /// Reads the key file, or creates one that is named after it.
-pub(crate) fn read_or_create(path: &Path) -> Result<VerifierKey, Failure> {
+pub(crate) fn read_or_create(path: &Path) -> Result<Found, Failure> {
     let exists = path.try_exists().map_err(|error| Failure::file("reading", path, &error))?;
-    if exists { read(path) } else { create(path, &name_of_file(path)?) }
+    if exists { read(path).map(Found::Existing) } else { create(path, &name_of_file(path)?).map(Found::Created) }
 }
 
 fn read_private(path: &Path) -> Result<SigningKey, Failure> {

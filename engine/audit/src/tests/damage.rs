@@ -34,7 +34,8 @@ fn damage_in_two_segments_is_found_in_both() {
 fn commitment_at(ledger: &Ledger, index: usize) -> u64 {
     let spot = &ledger.spots[index];
     let bytes = &ledger.memory.0[&spot.path];
-    let envelope = show_receipt(&ledger.memory, &trust(), &Options::default(), LeafIndex(index as u64)).unwrap().0.unwrap();
+    let envelope =
+        show_receipt(&ledger.memory, &trust(), &Options::default(), LeafIndex(index as u64)).unwrap().0.unwrap();
     let digest = envelope.envelope.commitment.digest.0;
     let start = usize::try_from(spot.frame).unwrap();
     let found = bytes[start..].windows(32).position(|window| window == digest).unwrap();
@@ -207,4 +208,62 @@ fn an_older_manifest_leaves_receipts_missing() {
     let report = ledger.verify();
     assert_eq!(failures(&report), [Code::ReceiptsMissing, Code::SegmentUnlisted]);
     assert_eq!(report.verdicts, verdicts(8, 8, 0));
+}
+
+#[test]
+fn a_mark_that_no_ledger_reaches_costs_no_memory() {
+    let mut ledger = sixteen();
+    let slot = |size| counterfoil_format::HeadSlot {
+        counter: 6,
+        size: counterfoil_proof::TreeSize(size),
+        segment: counterfoil_format::SegmentId(LeafIndex(8)),
+        offset: counterfoil_format::ByteOffset(8192),
+        root: ledger.ledger_id,
+    };
+    let (large, impossible) = (slot(1 << 55).encode(), slot(u64::MAX).encode());
+    ledger.file("HEAD")[..4096].copy_from_slice(&large);
+    let report = ledger.verify();
+    assert_eq!(failures(&report), [Code::ReceiptsMissing]);
+    assert_eq!(report.verdicts, verdicts(16, (1 << 55) - 16, 0));
+    ledger.file("HEAD")[..4096].copy_from_slice(&impossible);
+    let report = ledger.verify();
+    assert_eq!(report.findings[0].code, Code::HeadSlot);
+    assert_eq!(report.verdicts, verdicts(16, 0, 0));
+}
+
+#[test]
+fn a_manifest_with_sizes_that_no_ledger_reaches_is_refused() {
+    let mut ledger = sixteen();
+    let mut manifest = Manifest::decode(&ledger.memory.0["MANIFEST"]).unwrap();
+    if let SegmentState::Sealed { end, .. } = &mut manifest.segments[0].state {
+        end.0 = 1 << 60;
+    }
+    manifest.segments[1].id.0.0 = 1 << 60;
+    *ledger.file("MANIFEST") = manifest.encode();
+    let report = ledger.verify();
+    assert_eq!(failures(&report), [Code::Manifest]);
+    assert_eq!(report.verdicts, verdicts(16, 0, 0));
+}
+
+#[test]
+fn a_head_that_states_another_root_or_place_is_noticed() {
+    let ledger = sixteen();
+    let good = counterfoil_format::newest_slot(&ledger.memory.0["HEAD"]).unwrap();
+    let other_root = counterfoil_format::HeadSlot { root: ledger.ledger_id, ..good };
+    let other_place = counterfoil_format::HeadSlot { offset: counterfoil_format::ByteOffset(8192), ..good };
+    for slot in [other_root, other_place] {
+        let mut bad = ledger.clone();
+        bad.file("HEAD")[4096..].copy_from_slice(&slot.encode());
+        assert_eq!(failures(&bad.verify()), [Code::HeadMismatch]);
+    }
+}
+
+#[test]
+fn findings_beyond_the_limit_are_counted_and_receipts_still_judged() {
+    let gone = crate::testing::Draft { erased: true, ..draft("a", "{}") };
+    let drafts = vec![gone; crate::FINDINGS_MAX + 5];
+    let report = Scratch::new().frame(&drafts).finish().verify();
+    assert_eq!(report.findings.len(), crate::FINDINGS_MAX + 1);
+    assert_eq!(report.findings.last().unwrap().code, Code::MoreFindings);
+    assert_eq!(report.verdicts.missing, drafts.len() as u64);
 }

@@ -29,7 +29,8 @@ fn places(bytes: &[u8]) -> impl Iterator<Item = u64> {
 
 #[test]
 fn every_flipped_byte_of_every_file_is_told() {
-    let ledger = Scratch::new().frame(&[draft("a", "{\"x\":1}"), draft("b", "{}")]).seal().frame(&[draft("a", "2")]).finish();
+    let ledger =
+        Scratch::new().frame(&[draft("a", "{\"x\":1}"), draft("b", "{}")]).seal().frame(&[draft("a", "2")]).finish();
     let size = ledger.size();
     let end = frame_of(&ledger, 3).1 as u64;
     for (path, bytes) in &ledger.memory.0 {
@@ -65,5 +66,33 @@ fn a_file_cut_anywhere_gives_a_verdict_over_every_receipt() {
             let report = bad.verify();
             assert_eq!(report.verdicts.total() + report.tail.receipts, 16, "{path} cut to {keep}");
         }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever is written over whatever places, there is a verdict over every receipt that was durable. With HEAD torn
+    /// as well, the last frames may look like ones that were never acknowledged.
+    #[test]
+    fn bytes_written_over_any_files_give_a_verdict(
+        edits in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<proptest::sample::Index>(),
+             proptest::collection::vec(proptest::prelude::any::<u8>(), 1..200)),
+            1..6,
+        )
+    ) {
+        let mut ledger = sixteen();
+        let paths: Vec<String> = ledger.memory.0.keys().cloned().collect();
+        for (path, at, bytes) in edits {
+            let file = ledger.file(&paths[path.index(paths.len())]);
+            let at = at.index(file.len());
+            let end = (at + bytes.len()).min(file.len());
+            file[at..end].copy_from_slice(&bytes[..end - at]);
+        }
+        let report = ledger.verify();
+        let judged = report.verdicts.total() + report.tail.receipts;
+        let torn_head = report.findings.iter().any(|finding| matches!(finding.code, Code::Head | Code::HeadSlot));
+        proptest::prop_assert!(judged == 16 || (torn_head && (8..16).contains(&judged)), "{judged}: {report:?}");
     }
 }

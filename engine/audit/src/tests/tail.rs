@@ -59,10 +59,8 @@ fn a_checkpoint_seen_above_the_mark_is_compared_with_the_frames_there() {
     let report = ledger.verify_with(&fits);
     assert!(report.verified());
     assert_eq!(report.tail.findings[0].code, Code::SeenAboveMark);
-    let forked = Trust {
-        seen: vec![crate::testing::signer(7).sign(TreeSize(16), counterfoil_proof::Hash([1; 32]))],
-        ..trust()
-    };
+    let forked =
+        Trust { seen: vec![crate::testing::signer(7).sign(TreeSize(16), counterfoil_proof::Hash([1; 32]))], ..trust() };
     assert_eq!(failures(&ledger.verify_with(&forked)), [Code::SeenForked]);
 }
 

@@ -140,6 +140,9 @@ impl<'a> HeadDecoder<'a> {
         let class = varint::read(&mut self.input)?;
         let class = u32::try_from(class).map_err(|_| FormatError::UnknownValue { field: "class", found: class })?;
         let control = flags & flag::CONTROL != 0;
+        if control && flags & flag::PREVIOUS_IN_FRAME != 0 {
+            return Err(FormatError::NotCanonical { rule: "a control receipt never has flag 16" });
+        }
         let closes_stream = flags & flag::CLOSES_STREAM != 0;
         let (stream_seq, stream_prev) =
             if control { (self.control_seq, StreamPrev::None) } else { self.position(stream, flags)? };

@@ -180,20 +180,34 @@ proptest! {
     }
 }
 
-#[test]
-fn bytes_behind_a_frame_do_not_matter() {
-    let seed = Seed {
+fn plain(control: bool) -> Seed {
+    Seed {
         stream: 1,
         payload: b"{}".to_vec(),
         erased: false,
-        control: false,
+        control,
         closes: false,
         subject: None,
         link: false,
         signed: false,
         class: 0,
-    };
-    let (mut bytes, _) = frame(&[seed], 1);
+    }
+}
+
+#[test]
+fn a_control_receipt_never_has_flag_16() {
+    let (mut bytes, _) = frame(&[plain(true)], 1);
+    let heads = FrameHeader::decode(&bytes).unwrap().parts().heads;
+    bytes[heads] |= 16;
+    let crc = crc32fast::hash(&bytes[12..]);
+    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    let error = FormatError::NotCanonical { rule: "a control receipt never has flag 16" };
+    assert_eq!(Frame::decode(&bytes).err(), Some(error));
+}
+
+#[test]
+fn bytes_behind_a_frame_do_not_matter() {
+    let (mut bytes, _) = frame(&[plain(false)], 1);
     let len = bytes.len();
     bytes.extend([0xff; 100]);
     assert_eq!(Frame::decode(&bytes).unwrap().header().frame_len, len);

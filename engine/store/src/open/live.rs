@@ -53,7 +53,7 @@ impl Loader<'_> {
         if self.mode == Mode::ReadOnly {
             self.forget_above_mark(&mut scan);
         } else if next.is_none() && self.head.is_some_and(|head| kept > head.size) {
-            self.rewrite_above_mark(entry, &path, &*file, &scan)?;
+            self.rewrite_above_mark(entry, &*file, &scan)?;
         }
         let segment = Segment::open(entry.id, entry.generation, file);
         for frame in &scan.frames {
@@ -175,13 +175,7 @@ impl Loader<'_> {
 
     /// Frames above the mark may be in the page cache only: a sync may have failed under them. They are made durable
     /// again, and HEAD says so, before anything is published.
-    fn rewrite_above_mark(
-        &mut self,
-        entry: ManifestEntry,
-        path: &str,
-        file: &dyn DiskFile,
-        scan: &Scan,
-    ) -> Result<(), OpenError> {
+    fn rewrite_above_mark(&mut self, entry: ManifestEntry, file: &dyn DiskFile, scan: &Scan) -> Result<(), OpenError> {
         let head = self.head.expect("only called with HEAD");
         if let Some(first) = scan.frames.iter().find(|frame| frame.end > self.mark) {
             repair::rewrite(self.disk(), entry.id, entry.generation, file, first.at, scan.end)?;
@@ -197,7 +191,7 @@ impl Loader<'_> {
         head_file.write_all_at(&slot.encode(), slot.position().0).map_err(at("HEAD"))?;
         head_file.sync_data().map_err(at("HEAD"))?;
         self.mark = slot.size;
-        repair::forget_rewrite(self.disk()).map_err(at(path))
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ pub use refusal::{Damage, OpenError, Refusal};
 use refusal::{in_segment, refuse};
 
 use crate::chain::{Chain, Tally};
-use crate::create::{CUT_FOLDER, read_key};
+use crate::create::{CUT_FOLDER, REDO_FOLDER, read_key};
 use crate::disk::{self, Disk};
 use crate::environment::Environment;
 use crate::heads::StreamHeads;
@@ -236,7 +236,14 @@ impl<'a> Loader<'a> {
             checkpoint_key: genesis.checkpoint_key.clone(),
             commitment: genesis.commitment,
         };
-        let owed = if self.mode == Mode::Write { self.owed(&rules, &checkpoint)? } else { Vec::new() };
+        let owed = match self.mode {
+            Mode::ReadOnly => Vec::new(),
+            Mode::Write => {
+                // HEAD covers every frame by now.
+                repair::forget_rewrites(self.disk()).map_err(at(REDO_FOLDER))?;
+                self.owed(&rules, &checkpoint)?
+            }
+        };
         let published = Published {
             last_time: chain.last_time,
             durable_mark: self.mark.min(size),

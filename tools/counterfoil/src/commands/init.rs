@@ -23,7 +23,7 @@ pub(crate) struct Created {
 
 pub(crate) fn run(args: &InitArgs, output: &Output) -> Result<Created, Failure> {
     check_directory(args)?;
-    let roots = args.root_keys.iter().map(|path| keys::read_or_create(path)).collect::<Result<Vec<_>, _>>()?;
+    let roots = args.root_keys.iter().map(|path| root(path, output)).collect::<Result<Vec<_>, _>>()?;
     if roots.is_empty() {
         output.remark(
             "warning: no root key was named. This ledger never has an authority: nobody can ever grant a role, place a hold \
@@ -37,6 +37,15 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> Result<Created, Failure> 
         format!("echo '{{\"hello\":\"ledger\"}}' | {program} append - --stream notes/first --kind note.written/1"),
     ];
     Ok(Created { next, ..created })
+}
+
+fn root(path: &Path, output: &Output) -> Result<VerifierKey, Failure> {
+    let found = keys::read_or_create(path)?;
+    if let keys::Found::Created(vkey) = &found {
+        let (path, name) = (path.display(), vkey.name());
+        output.remark(&format!("created {path}, the private key of {name}: keep it away from the machine that serves the ledger"));
+    }
+    Ok(found.into_vkey())
 }
 
 /// Creates the ledger, and its directory if needed.

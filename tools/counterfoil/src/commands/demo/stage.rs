@@ -31,7 +31,7 @@ impl Stage {
     pub(super) fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let dir = directory(args)?;
         output.say(&format!("everything goes to {}", dir.display()))?;
-        let root = keys::read_or_create(&dir.join("root.pem"))?;
+        let root = keys::create(&dir.join("root.pem"), &keys::parse_name("root").expect("a constant name"))?;
         let ledger = dir.join("ledger");
         let init = InitArgs {
             dir: ledger.clone(),

@@ -9,6 +9,7 @@ use crate::output::{Outcome, Output, Page};
 use counterfoil_engine::{Environment, Ledger, Limits, OpenError};
 use counterfoil_server::{Ledgers, ServeError, Server, ServerConfig};
 use serde::Serialize;
+use std::env;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -47,8 +48,9 @@ pub(crate) async fn run(args: ServeArgs, output: &Output) -> Result<(), Failure>
 }
 
 fn start_logging() -> Result<(), Failure> {
-    let filter = EnvFilter::builder().with_env_var(LOG_VARIABLE).with_default_directive(LevelFilter::INFO.into());
-    let filter = filter.try_from_env().map_err(|error| {
+    let directives = env::var(LOG_VARIABLE).unwrap_or_default();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(directives);
+    let filter = filter.map_err(|error| {
         let next = format!("set {LOG_VARIABLE} to error, warn, info, debug or trace, or leave it out");
         Failure::usage(format!("{LOG_VARIABLE}: {}", chain(&error)), next)
     })?;
