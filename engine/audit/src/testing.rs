@@ -140,6 +140,15 @@ impl Scratch {
     }
 
     pub(crate) fn with_algorithm(algorithm: CommitmentAlgorithm) -> Self {
+        Self::begin(algorithm, SEED)
+    }
+
+    /// A ledger whose frames are signed by another key than the one genesis names.
+    pub(crate) fn signed_with(seed: u8) -> Self {
+        Self::begin(CommitmentAlgorithm::Blake3, seed)
+    }
+
+    fn begin(algorithm: CommitmentAlgorithm, seed: u8) -> Self {
         let genesis = Genesis {
             origin: Origin::new(ORIGIN).unwrap(),
             commitment: algorithm,
@@ -156,7 +165,7 @@ impl Scratch {
         let mut probe = Self::empty(algorithm, Hash::ZERO);
         probe.frame(std::slice::from_ref(&genesis));
         let mut scratch = Self::empty(algorithm, probe.leaves[0]);
-        scratch.frame(&[genesis]);
+        scratch.sign_with(seed).frame(&[genesis]);
         scratch
     }
 

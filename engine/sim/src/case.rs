@@ -3,14 +3,14 @@
 use crate::machine::{Effect, Fault, FaultKind, FaultPoint, Lie};
 use crate::rng::Rng;
 
-/// Segments of a simulated ledger are sealed at this size: three frames or so. A quarter of it is no more than the
-/// segment header, so every append asks for a spare file, which the driver can then wait for.
+/// Segments of a simulated ledger are sealed at this size: three frames or so. So small a segment is allocated at once,
+/// and the keeper writes no zeros ahead, which nobody could wait for.
 pub const SEGMENT_BYTES_MAX: u64 = 16 * 1024;
 /// Receipts in one batch.
 pub const RECEIPTS_MAX: u64 = 4;
 const STREAMS: u64 = 4;
 /// Changes that a boot of a drawn case makes, roughly: faults are drawn from this range.
-const CHANGES_DRAWN_MAX: u64 = 220;
+const CHANGES_DRAWN_MAX: u64 = 120;
 
 /// One machine, one ledger, several processes one after the other.
 #[derive(Clone, Debug)]
@@ -120,11 +120,11 @@ impl Case {
 
 fn drawn_fault(rng: &mut Rng, first: bool) -> Fault {
     let kind = rng.pick(&[FaultKind::Crash, FaultKind::Crash, FaultKind::Eio, FaultKind::Enospc]);
-    let number = 1 + rng.below(if first { CHANGES_DRAWN_MAX } else { CHANGES_DRAWN_MAX / 2 });
+    let number = 1 + rng.below(if first { CHANGES_DRAWN_MAX } else { CHANGES_DRAWN_MAX / 3 });
     let at = if kind == FaultKind::Crash || rng.chance(1, 2) {
         FaultPoint::Change(number)
     } else {
-        FaultPoint::Call(number * 2)
+        FaultPoint::Call(number * 4)
     };
     Fault { at, kind, effect: rng.pick(&[Effect::None, Effect::Part, Effect::Whole]) }
 }

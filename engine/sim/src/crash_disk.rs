@@ -1,6 +1,6 @@
 //! The engine's disk, as one process of the machine sees it.
 
-use crate::machine::{Effect, Entry, Fault, FaultKind, FaultPoint, FileId, Lie, Shared, State};
+use crate::machine::{Effect, Fault, FaultKind, FaultPoint, FileId, Lie, Shared, State};
 use counterfoil_engine::{Disk, DiskFile};
 use std::any::Any;
 use std::cell::Cell;
@@ -68,21 +68,6 @@ impl CrashDisk {
     pub fn let_keeper_work(&self, works: bool) {
         self.shared.state().process.keeper_waits = !works;
         self.shared.gate.notify_all();
-    }
-
-    /// True when a spare segment file of this length is durable.
-    #[must_use]
-    pub fn spare_is_ready(&self, len: u64) -> bool {
-        let state = self.shared.state();
-        state.folders.get("segments").is_some_and(|folder| {
-            folder.names.iter().any(|(name, entry)| match entry {
-                Entry::File(id) if name.starts_with("spare-") => {
-                    let file = &state.files[id];
-                    file.len() == len && file.is_synced()
-                }
-                _ => false,
-            })
-        })
     }
 
     /// Runs a check on this thread. Its reads are not counted and no fault strikes them.
@@ -325,6 +310,16 @@ impl DiskFile for Handle {
                 Err(error)
             }
         }
+    }
+
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let (mut state, verdict) = self.enter("allocate", from, true)?;
+        atomically(&mut state, verdict, |state| {
+            let file = state.file(self.id);
+            file.set_len(to.max(file.len()));
+            Ok(())
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {

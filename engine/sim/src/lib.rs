@@ -9,11 +9,10 @@
 //! a kernel. What it knows of them stands on [`Machine`].
 //!
 //! *Deterministic*: everything drawn from the seed, and the order of disk calls as long as one thing is in flight. The
-//! driver waits after every step until the durable mark has moved, segments are sealed and the spare file is ready, and
-//! holds back the engine's keeper thread until the rest of a step is done. *Not deterministic*: the order of calls after
-//! a fault that hit the keeper, when a recovery records more than one cut file, and in the moment between the spare file
-//! becoming durable and the keeper saying so. A case that found something under such an order may need a few runs to
-//! find it again; what a check reports is a violation in any order.
+//! driver waits after every step until the durable mark has moved and segments are sealed, and holds back the engine's
+//! keeper thread until the rest of a step is done. *Not deterministic*: the order of calls after a fault that hit the
+//! keeper, and when a recovery records more than one cut file. A case that found something under such an order may need
+//! a few runs to find it again; what a check reports is a violation in any order.
 
 mod case;
 mod check;

@@ -180,7 +180,7 @@ impl<'a> Process<'a> {
         };
         self.ledger = Some(ledger);
         self.settle()?;
-        self.wait_for_keeper(false)?;
+        self.wait_for_keeper()?;
         if self.disk.stopped() {
             return Ok(Flow::Stop);
         }
@@ -209,7 +209,7 @@ impl<'a> Process<'a> {
         let prediction = self.model.predict(&batch);
         let answer = self.ledger().append(batch.clone());
         self.settle()?;
-        self.wait_for_keeper(true)?;
+        self.wait_for_keeper()?;
         let faulted = self.disk.faulted();
         match (answer, prediction) {
             (Ok(answer), Prediction::Appended) => {
@@ -284,7 +284,7 @@ impl<'a> Process<'a> {
             Err(error) => return Err(Broken::WrongError(error)),
         }
         self.settle()?;
-        self.wait_for_keeper(false)?;
+        self.wait_for_keeper()?;
         Ok(if self.disk.stopped() { Flow::Stop } else { Flow::On })
     }
 
@@ -336,7 +336,7 @@ impl<'a> Process<'a> {
         }
         let answer = self.ledger().append(batch.clone());
         self.settle()?;
-        self.wait_for_keeper(true)?;
+        self.wait_for_keeper()?;
         match answer {
             Ok(answer) => {
                 let known = &self.model.receipts[first..first + batch.receipts.len()];
@@ -390,13 +390,10 @@ impl<'a> Process<'a> {
         })
     }
 
-    /// Lets the keeper work until full segments are sealed and, if it was asked for, the next file is ready.
-    fn wait_for_keeper(&self, spare: bool) -> Result<(), Broken> {
+    /// Lets the keeper work until full segments are sealed.
+    fn wait_for_keeper(&self) -> Result<(), Broken> {
         self.disk.let_keeper_work(true);
-        let done = self.poll(|ledger| {
-            let sealed = ledger.status().segments.iter().rev().skip(1).all(|segment| segment.sealed);
-            sealed && (!spare || self.disk.spare_is_ready(SEGMENT_BYTES_MAX))
-        });
+        let done = self.poll(|ledger| ledger.status().segments.iter().rev().skip(1).all(|segment| segment.sealed));
         self.disk.let_keeper_work(false);
         done
     }

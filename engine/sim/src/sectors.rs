@@ -44,10 +44,6 @@ impl SimFile {
         self.len
     }
 
-    pub(crate) fn is_synced(&self) -> bool {
-        self.dirty.is_empty() && self.len == self.durable_len
-    }
-
     /// What a reader sees now.
     pub(crate) fn visible(&self) -> (u64, Sectors) {
         (self.len, self.cached.clone())

@@ -9,7 +9,7 @@ use counterfoil_proof::{Commitment, LINKS_MAX, Link, Media, Principal, Salt, Sea
 use counterfoil_rules::Rules;
 use serde::de::IgnoredAny;
 
-/// What a stored record needs beside its payload, names included: an upper bound for admission.
+/// What a stored record needs beside payload and links, at most, names included.
 const RECORD_BYTES: usize = 512;
 
 /// A batch that keeps all rules which do not depend on its place, with its salts and commitments. Only
@@ -94,7 +94,7 @@ fn check_size(limits: &Limits, batch: &Batch) -> Result<(), AppendError> {
     if found > limits.batch_receipts_max {
         return Err(AppendError::TooManyReceipts { max: limits.batch_receipts_max, found });
     }
-    let found = batch.receipts.iter().map(|receipt| receipt.payload.len()).sum();
+    let found = stored_bytes(batch);
     if found > limits.batch_bytes_max {
         return Err(AppendError::BatchTooLarge { max: limits.batch_bytes_max, found });
     }

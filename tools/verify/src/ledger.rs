@@ -1,7 +1,7 @@
 //! `counterfoil-verify ledger DIR`
 
 use crate::cli::LedgerArgs;
-use crate::output::{Outcome, Problem, counted, lines, row};
+use crate::output::{Outcome, Problem, counted, item, row, safe};
 use crate::trust;
 use counterfoil_audit::{Directory, Finding, Options, Report, Severity, time_text, verify_ledger};
 use counterfoil_proof::TreeSize;
@@ -63,7 +63,7 @@ fn reading(report: &Report) -> String {
         out.push_str("Bear in mind\n");
     }
     for remark in &report.remarks {
-        row(&mut out, "-", remark);
+        item(&mut out, remark, &[]);
     }
     out
 }
@@ -73,9 +73,9 @@ fn headline(report: &Report) -> String {
     let origin = report.origin.as_ref().map_or("an unnamed ledger", |origin| origin.as_str());
     let failures = report.failures().count() as u64;
     match report.failures().next() {
-        None => format!("VERIFIED {receipts} of {}\n", lines(origin, 0)),
+        None => format!("VERIFIED {receipts} of {}\n", safe(origin)),
         Some(first) => {
-            let mut out = format!("FAILED {} in {receipts} of {}\n", counted(failures, "finding"), lines(origin, 0));
+            let mut out = format!("FAILED {} in {receipts} of {}\n", counted(failures, "finding"), safe(origin));
             row(&mut out, "first", &first.message);
             if let Some(place) = place(first) {
                 row(&mut out, "where", &place);
@@ -126,18 +126,15 @@ fn findings(out: &mut String, report: &Report) {
             out.push_str(title);
         }
         for finding in of_this.iter().take(FINDINGS_SHOWN_MAX) {
-            row(out, "-", &finding.message);
-            for (label, value) in
-                [("  where", &place(finding)), ("  expected", &finding.expected), ("  found", &finding.found)]
-            {
-                if let Some(value) = value {
-                    row(out, label, value);
-                }
-            }
-            row(out, "  next", &finding.next);
+            let place = place(finding);
+            let known = [("where", &place), ("expected", &finding.expected), ("found", &finding.found)];
+            let mut details: Vec<(&str, &str)> =
+                known.iter().filter_map(|(label, value)| Some((*label, value.as_deref()?))).collect();
+            details.push(("next", &finding.next));
+            item(out, &finding.message, &details);
         }
         if of_this.len() > FINDINGS_SHOWN_MAX {
-            row(out, "-", &format!("{} more; --json lists them", of_this.len() - FINDINGS_SHOWN_MAX));
+            item(out, &format!("{} more; --json lists them", of_this.len() - FINDINGS_SHOWN_MAX), &[]);
         }
     }
 }

@@ -109,6 +109,16 @@ pub(crate) fn row(out: &mut String, label: &str, value: &str) {
     writeln!(out, "  {label:LABEL_WIDTH$}{value}").expect("a string takes all that is written to it");
 }
 
+/// One item of a list, and what belongs to it, below it.
+pub(crate) fn item(out: &mut String, text: &str, details: &[(&str, &str)]) {
+    writeln!(out, "  - {}", lines(text, 4)).expect("a string takes all that is written to it");
+    for (label, value) in details {
+        let value = lines(value, LABEL_WIDTH + 2);
+        writeln!(out, "    {label:width$}{value}", width = LABEL_WIDTH - 2)
+            .expect("a string takes all that is written to it");
+    }
+}
+
 /// `1 receipt`, `2 receipts`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

@@ -4,7 +4,7 @@ use counterfoil_format::SegmentHeader;
 use counterfoil_proof::{
     Frontier, Hash, LeafHash, LeafIndex, Link, RootHash, StreamName, StreamSeq, Timestamp, TreeSize,
 };
-use counterfoil_rules::Rules;
+use counterfoil_rules::{Rules, Violation};
 use std::collections::{BTreeMap, HashMap};
 
 /// No ledger reaches this; larger sizes in stored bytes are damage or malice, and are refused before they are reckoned
@@ -30,6 +30,8 @@ pub(super) struct Chain {
     /// How often receipts were lost so far: a stream's head from before a loss may be out of date.
     pub(super) losses: u32,
     pub(super) rules: Option<Rules>,
+    /// Why the first receipt is no genesis, until that is reported.
+    pub(super) bad_genesis: Option<Violation>,
     pub(super) ledger_id: Option<LeafHash>,
     /// Tree sizes whose root is asked for at the end.
     pub(super) watched: BTreeMap<u64, Option<RootHash>>,
@@ -68,6 +70,7 @@ impl Chain {
             streams: HashMap::new(),
             losses: 0,
             rules: None,
+            bad_genesis: None,
             ledger_id: None,
             watched,
             control_receipts: 0,

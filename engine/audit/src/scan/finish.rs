@@ -29,6 +29,13 @@ impl Scan<'_> {
         self.check_identity()?;
         self.check_head();
         let seen = self.check_seen();
+        if self.account.failures() == 0 && self.account.checkpoint().is_none() {
+            // Without a signature nothing was verified, whatever else fits.
+            self.report(Finding::new(
+                Code::Signature,
+                "no trusted key signed a checkpoint at or below the durable mark",
+            ));
+        }
         let keys = self.keys.trusted();
         let remarks = self.remarks();
         let settled = self.account.finish();

@@ -35,6 +35,7 @@ impl Scan<'_> {
         let (header, place) = (frame.header(), segment.place(at));
         let (first, end) = (TreeSize(header.start.first.0), header.end());
         let Some(standing) = self.standing(frame, broken.is_some()) else { return false };
+        self.genesis(frame);
         let durable = end <= self.account.mark();
         let mut unit = Unit::new(first, end);
         let at_head = self.head.slots.first().is_none_or(|head| end >= head.size);
@@ -69,6 +70,24 @@ impl Scan<'_> {
         self.last_frame = Some((end, segment.place(at.plus(header.frame_len as u64).align_up())));
         self.account.settle(unit);
         true
+    }
+
+    /// Learns from the first receipt which key signs the frames, its own included.
+    fn genesis(&mut self, frame: &Frame<'_>) {
+        let Some(entry) = frame.entries().first().filter(|entry| entry.envelope.index == LeafIndex(0)) else { return };
+        let Stored::Present { salt, payload } = entry.stored else { return };
+        if !entry.envelope.commitment.opens_to(&salt, payload) {
+            return;
+        }
+        match Rules::begin(ControlReceipt { envelope: &entry.envelope, payload }) {
+            Ok(rules) => {
+                if let Some(finding) = self.keys.learn_genesis(rules.genesis()) {
+                    self.report(finding);
+                }
+                self.chain.rules = Some(rules);
+            }
+            Err(violation) => self.chain.bad_genesis = Some(violation),
+        }
     }
 
     fn standing(&mut self, frame: &Frame<'_>, broken: bool) -> Option<Standing> {
@@ -212,21 +231,17 @@ impl Scan<'_> {
         if verdict != Verdict::Present {
             return;
         }
-        let genesis = entry.envelope.index == LeafIndex(0);
-        let receipt = ControlReceipt { envelope: &entry.envelope, payload };
-        let folded = match self.chain.rules.clone() {
-            None if genesis => Rules::begin(receipt),
-            // Genesis is damaged: what follows cannot be judged, and that is said there.
-            None => return,
-            Some(rules) => rules.apply(receipt),
-        };
-        match folded {
-            Ok(rules) => {
-                if genesis {
-                    unit.findings.extend(self.keys.learn_genesis(rules.genesis()));
-                }
-                self.chain.rules = Some(rules);
+        // Genesis was folded before its frame's signature could be checked.
+        let Some(rules) = self.chain.rules.clone().filter(|_| entry.envelope.index != LeafIndex(0)) else {
+            if let Some(violation) = self.chain.bad_genesis.take() {
+                let message = format!("it breaks a rule: {violation}");
+                unit.findings.push(receipt_finding(entry, Code::ControlViolation, &message, place));
             }
+            // When genesis is damaged what follows cannot be judged, and that is said there.
+            return;
+        };
+        match rules.apply(ControlReceipt { envelope: &entry.envelope, payload }) {
+            Ok(rules) => self.chain.rules = Some(rules),
             Err(violation) => {
                 let message = format!("it breaks a rule: {violation}");
                 unit.findings.push(receipt_finding(entry, Code::ControlViolation, &message, place));

@@ -70,7 +70,7 @@ fn a_file_cut_anywhere_gives_a_verdict_over_every_receipt() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
 
     /// Whatever is written over whatever places, there is a verdict over every receipt that was durable. With HEAD torn
     /// as well, the last frames may look like ones that were never acknowledged.

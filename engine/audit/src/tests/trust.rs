@@ -31,6 +31,16 @@ fn self_asserted_trust_says_so() {
 }
 
 #[test]
+fn self_asserted_trust_checks_the_signature_under_genesis_itself() {
+    let alone = Scratch::new().finish();
+    let report = alone.verify_with(&Trust::new(Anchor::SelfAsserted));
+    assert_eq!(report.findings, []);
+    assert_eq!(report.checkpoint.as_ref(), alone.checkpoints.get(&1));
+    let unsigned = Scratch::signed_with(8).finish();
+    assert_eq!(failures(&unsigned.verify_with(&Trust::new(Anchor::SelfAsserted))), [Code::Signature]);
+}
+
+#[test]
 fn self_asserted_trust_needs_a_readable_genesis() {
     let mut ledger = sixteen();
     let at = ledger.spots[0].payload;

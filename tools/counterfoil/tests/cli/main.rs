@@ -1,0 +1,8 @@
+//! The command line as a script sees it: a real server on a free port, real processes, exit codes and JSON.
+
+mod exit_codes;
+mod history;
+mod ingest;
+mod round_trips;
+mod serving;
+mod support;
