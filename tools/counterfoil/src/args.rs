@@ -39,7 +39,9 @@ pub(crate) enum Command {
     /// Create a ledger in a new directory
     ///
     /// Prints its origin, its id and the verifier key of its checkpoints, which verifiers need from you.
-    #[command(after_help = "Example:\n  counterfoil init ledger --origin example.com/support --root-key alice.pem --root-key bob.pem")]
+    #[command(
+        after_help = "Example:\n  counterfoil init ledger --origin example.com/support --root-key alice.pem --root-key bob.pem"
+    )]
     Init(InitArgs),
     /// Serve a ledger over gRPC until SIGTERM or SIGINT
     ///
@@ -54,13 +56,17 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  counterfoil keygen alice -o alice.pem")]
     Keygen(KeygenArgs),
     /// Append one receipt, and get its proof
-    #[command(after_help = "Example:\n  echo '{\"refund\":\"refused\"}' | counterfoil append - --stream incident/INC-42 --kind decision.refused/1")]
+    #[command(
+        after_help = "Example:\n  echo '{\"refund\":\"refused\"}' | counterfoil append - --stream incident/INC-42 --kind decision.refused/1"
+    )]
     Append(AppendArgs),
     /// Append one receipt per line of JSON
     ///
     /// The payload is the line without its line feed. The first bad line (empty, not JSON, too long, without the pointer's
     /// string) ends the work with its number, after everything before it is acknowledged; with --skip-bad it is left out.
-    #[command(after_help = "Examples:\n  counterfoil ingest events.jsonl --stream-from /incident/id --kind event.received/1\n  zcat old.jsonl.gz | counterfoil ingest - --stream import/2025 --kind event.received/1")]
+    #[command(
+        after_help = "Examples:\n  counterfoil ingest events.jsonl --stream-from /incident/id --kind event.received/1\n  zcat old.jsonl.gz | counterfoil ingest - --stream import/2025 --kind event.received/1"
+    )]
     Ingest(IngestArgs),
     /// Read one receipt, checked against its leaf hash and proved to be in the ledger
     ///
@@ -68,7 +74,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  counterfoil get 42\n  counterfoil get 42 --raw > payload")]
     Get(GetArgs),
     /// Read receipts in order, of the ledger or of one stream
-    #[command(after_help = "Examples:\n  counterfoil read --from 1000 --limit 20\n  counterfoil read --stream incident/INC-42")]
+    #[command(
+        after_help = "Examples:\n  counterfoil read --from 1000 --limit 20\n  counterfoil read --stream incident/INC-42"
+    )]
     Read(ReadArgs),
     /// Print the latest checkpoint, a signed note to keep and compare later
     #[command(after_help = "Example:\n  counterfoil checkpoint > checkpoint-of-today")]
@@ -77,7 +85,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  counterfoil status --json")]
     Status(StatusArgs),
     /// Write a proof to a file: of one receipt, or that the ledger only grew
-    #[command(after_help = "Examples:\n  counterfoil prove 42 -o 42.proof\n  counterfoil prove --consistency 1000 2000 -o growth.proof")]
+    #[command(
+        after_help = "Examples:\n  counterfoil prove 42 -o 42.proof\n  counterfoil prove --consistency 1000 2000 -o growth.proof"
+    )]
     Prove(ProveArgs),
     /// Seal the segment that is written to, so that its file never changes again
     #[command(after_help = "Example:\n  counterfoil seal")]

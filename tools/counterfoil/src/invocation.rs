@@ -21,10 +21,9 @@ pub(crate) fn verifier() -> String {
         return quote(&path.to_string_lossy());
     }
     match env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).and_then(workspace_manifest) {
-        Some(manifest) => format!(
-            "cargo run --release -q -p {VERIFIER} --manifest-path {} --",
-            quote(&manifest.to_string_lossy())
-        ),
+        Some(manifest) => {
+            format!("cargo run --release -q -p {VERIFIER} --manifest-path {} --", quote(&manifest.to_string_lossy()))
+        }
         None => VERIFIER.to_owned(),
     }
 }
@@ -46,7 +45,11 @@ pub(crate) fn quote_path(path: &Path) -> String {
 
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

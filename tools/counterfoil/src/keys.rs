@@ -29,9 +29,9 @@ pub(crate) fn create(path: &Path, name: &Origin) -> Result<VerifierKey, Failure>
         Failure::new(Exit::Incomplete, "NO_RANDOMNESS", message, "wait until the system's random source is ready")
     })?;
     let key = SigningKey::from_bytes(&seed);
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| {
-        Failure::file("encoding the key for", path, &io::Error::other(error.to_string()))
-    })?;
+    let pem = key
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|error| Failure::file("encoding the key for", path, &io::Error::other(error.to_string())))?;
     files::create_new(path, pem.as_bytes(), PRIVATE)?;
     let vkey = verifier(name, &key);
     write_vkey(path, &vkey)?;
@@ -94,7 +94,10 @@ fn name_of_file(path: &Path) -> Result<Origin, Failure> {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     parse_name(&stem).map_err(|error| {
         let message = format!("the key would be named after its file, and {stem:?} {error}");
-        Failure::usage(message, "name the file after the person, or make the key with `counterfoil keygen NAME -o FILE`")
+        Failure::usage(
+            message,
+            "name the file after the person, or make the key with `counterfoil keygen NAME -o FILE`",
+        )
     })
 }
 

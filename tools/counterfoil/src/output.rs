@@ -111,6 +111,11 @@ enum Row {
 }
 
 impl Page {
+    /// What an outcome tells a person, without colours.
+    pub(crate) fn plain(outcome: &impl Outcome) -> String {
+        Self::of(outcome, false)
+    }
+
     fn of(outcome: &impl Outcome, is_terminal: bool) -> String {
         let mut page = Self::default();
         outcome.tell(&mut page);

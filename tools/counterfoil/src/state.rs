@@ -54,7 +54,8 @@ impl State {
         let Some(text) = files::read_text_if_there(&path, NOTE_LEN_MAX)? else { return Ok(None) };
         let damaged = |problem: String| {
             let message = format!("the checkpoint remembered in {} is damaged: {problem}", path.display());
-            let next = "put a copy of it back; without it, removing the file begins again with what the server says now";
+            let next =
+                "put a copy of it back; without it, removing the file begins again with what the server says now";
             Failure::new(Exit::Incomplete, "BAD_STATE", message, next)
         };
         let seen = SignedCheckpoint::parse(text.as_bytes()).map_err(|error| damaged(error.to_string()))?;

@@ -1,5 +1,7 @@
 //! The contract of the command line: exit codes and JSON shapes, on a ledger that the engine wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its fixture breaks")]
+
 use bytes::Bytes;
 use counterfoil_audit::ReceiptView;
 use counterfoil_engine::{Batch, Environment, Ledger, Limits, NewLedger, NewReceipt, create};

@@ -6,8 +6,8 @@ use crate::output::{Outcome, Page};
 use crate::session::Session;
 use bytes::Bytes;
 use counterfoil_audit::{ReceiptView, time_text};
-use counterfoil_client::Receipt;
-use counterfoil_proof::{Media, TreeSize, hex};
+use counterfoil_client::{Client, Receipt};
+use counterfoil_proof::{LeafIndex, Media, TreeSize, hex};
 use serde::{Serialize, Serializer};
 
 /// A longer payload is cut where a person reads it.
@@ -15,15 +15,20 @@ const SHOWN_CHARS_MAX: usize = 4000;
 
 /// A receipt that is proved to be in the ledger.
 pub(crate) struct Proved {
-    receipt: Receipt,
+    pub(crate) receipt: Receipt,
     size: TreeSize,
 }
 
 pub(crate) async fn run(args: &GetArgs) -> Result<Proved, Failure> {
     let session = Session::open(&args.server).await?;
-    let receipt = session.client().get(args.index).await?;
+    fetch(session.client(), args.index).await
+}
+
+/// Gets a receipt and its proof.
+pub(crate) async fn fetch(client: &Client, index: LeafIndex) -> Result<Proved, Failure> {
+    let receipt = client.get(index).await?;
     // Without this the server could show a receipt of its own making.
-    let proof = session.client().prove_inclusion(args.index, &receipt.leaf).await?;
+    let proof = client.prove_inclusion(index, &receipt.leaf).await?;
     Ok(Proved { receipt, size: proof.proof.size })
 }
 

@@ -43,7 +43,9 @@ fn root(path: &Path, output: &Output) -> Result<VerifierKey, Failure> {
     let found = keys::read_or_create(path)?;
     if let keys::Found::Created(vkey) = &found {
         let (path, name) = (path.display(), vkey.name());
-        output.remark(&format!("created {path}, the private key of {name}: keep it away from the machine that serves the ledger"));
+        output.remark(&format!(
+            "created {path}, the private key of {name}: keep it away from the machine that serves the ledger"
+        ));
     }
     Ok(found.into_vkey())
 }
@@ -84,7 +86,10 @@ fn check_directory(args: &InitArgs) -> Result<(), Failure> {
     for key in &args.root_keys {
         if files::absolute(key)?.starts_with(&directory) {
             let message = format!("the root key {} would lie in the ledger's directory", key.display());
-            return Err(Failure::usage(message, "keep root keys elsewhere, away from the machine that serves the ledger"));
+            return Err(Failure::usage(
+                message,
+                "keep root keys elsewhere, away from the machine that serves the ledger",
+            ));
         }
     }
     Ok(())

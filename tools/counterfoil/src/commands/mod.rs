@@ -21,16 +21,13 @@ use crate::output::Output;
 
 /// Runs a command and shows its outcome.
 pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
+    runtime()?.block_on(run_on_runtime(command, output))
+}
+
+async fn run_on_runtime(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Init(args) => output.show(&init::run(&args, output)?),
         Command::Keygen(args) => output.show(&keygen::run(&args)?),
-        command => runtime()?.block_on(run_connected(command, output)),
-    }
-}
-
-async fn run_connected(command: Command, output: &Output) -> Result<(), Failure> {
-    match command {
-        Command::Init(_) | Command::Keygen(_) => unreachable!("these need no network and were run"),
         Command::Demo(args) => output.show(&demo::run(&args, output).await?),
         Command::Serve(args) => serve::run(args, output).await,
         Command::Append(args) => output.show(&append::run(args).await?),

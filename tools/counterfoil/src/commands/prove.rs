@@ -70,7 +70,11 @@ async fn consistency(session: &Session, old: TreeSize, new: TreeSize) -> Result<
     let file = session.client().prove_consistency(old).await?;
     let proved = file.proof.new;
     if proved != new {
-        return Err(other_size(old, proved, format!("no checkpoint of size {new} is the latest: the ledger holds {proved}")));
+        return Err(other_size(
+            old,
+            proved,
+            format!("no checkpoint of size {new} is the latest: the ledger holds {proved}"),
+        ));
     }
     Ok(Made {
         file: None,

@@ -143,9 +143,7 @@ fn a_damaged_payload_is_a_corrupt_read() {
     let server = desk.serve();
     server.append("s", "{\"find\":\"me\"}");
     server.json(&["seal"]);
-    server.stop();
     desk.flip_bit_of(b"{\"find\":\"me\"}");
-    let server = desk.serve();
     assert_eq!(server.error(1, &["get", "1"]).code, "CORRUPT");
     assert_eq!(server.run(&["get", "1", "--raw"]).expect_code(1).stdout, b"");
 }
@@ -158,5 +156,8 @@ fn a_ledger_damaged_below_its_mark_is_not_opened() {
     server.append("s", "1");
     server.stop();
     desk.flip_bit_of(b"{\"find\":\"me\"}");
-    assert_eq!(desk.run(&["--json", "serve", &desk.text("ledger"), "--listen", "127.0.0.1:0"]).error(1).code, "DAMAGED");
+    assert_eq!(
+        desk.run(&["--json", "serve", &desk.text("ledger"), "--listen", "127.0.0.1:0"]).error(1).code,
+        "DAMAGED"
+    );
 }

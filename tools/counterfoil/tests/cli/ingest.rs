@@ -30,7 +30,8 @@ fn lines_name_their_streams() {
     let lines = b"{\"x\":{\"s\":\"a\"}}\n{\"x\":{\"s\":\"b\"}}\n{\"x\":{\"s\":\"a\"}}\n";
     server.json_with(&ingest("-", &["--stream-from", "/x/s", "--batch", "2"]), lines);
     let a = server.json(&["read", "--stream", "a"]);
-    let seqs: Vec<_> = a["receipts"].as_array().unwrap().iter().map(|one| one["stream_seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<_> =
+        a["receipts"].as_array().unwrap().iter().map(|one| one["stream_seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, [0, 1]);
 }
 
@@ -87,8 +88,16 @@ fn bad_lines_can_be_left_out_and_are_counted() {
     let answer = server.run_with(&ingest("-", &["--stream", "s", "--skip-bad", "--json"]), lines.as_bytes());
     let answer = answer.expect_code(0);
     assert_eq!((answer.json()["receipts"].as_u64(), answer.json()["skipped"].as_u64()), (Some(2), Some(12)));
-    assert!(answer.stderr.contains("skipped line 2:") && answer.stderr.contains("skipped line 11:"), "{}", answer.stderr);
-    assert!(!answer.stderr.contains("skipped line 12:") && answer.stderr.contains("skipped 2 more"), "{}", answer.stderr);
+    assert!(
+        answer.stderr.contains("skipped line 2:") && answer.stderr.contains("skipped line 11:"),
+        "{}",
+        answer.stderr
+    );
+    assert!(
+        !answer.stderr.contains("skipped line 12:") && answer.stderr.contains("skipped 2 more"),
+        "{}",
+        answer.stderr
+    );
 }
 
 #[test]

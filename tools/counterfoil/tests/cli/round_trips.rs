@@ -64,13 +64,43 @@ fn a_receipt_has_all_that_was_said_about_it() {
     let file = desk.write("payload", "no JSON");
     let subject = "00112233445566778899aabbccddeeff";
     server.json(&[
-        "append", &file, "--stream", "s/2", "--kind", "test.end/3", "--class", "forever", "--media", "text", "--expect-seq",
-        "0", "--link", "1", "--subject", subject, "--close",
+        "append",
+        &file,
+        "--stream",
+        "s/2",
+        "--kind",
+        "test.end/3",
+        "--class",
+        "forever",
+        "--media",
+        "text",
+        "--expect-seq",
+        "0",
+        "--link",
+        "1",
+        "--subject",
+        subject,
+        "--close",
     ]);
     let receipt = server.json(&["get", "2"]);
     let expected = [
-        "class", "closes_stream", "envelope", "index", "kind", "leaf_hash", "links", "media", "payload", "payload_bytes",
-        "prev", "salt", "stream", "stream_seq", "subject", "time", "writer",
+        "class",
+        "closes_stream",
+        "envelope",
+        "index",
+        "kind",
+        "leaf_hash",
+        "links",
+        "media",
+        "payload",
+        "payload_bytes",
+        "prev",
+        "salt",
+        "stream",
+        "stream_seq",
+        "subject",
+        "time",
+        "writer",
     ];
     assert_eq!(keys(&receipt), expected);
     assert_eq!(receipt["links"][0]["leaf_hash"], cause["leaf_hash"]);

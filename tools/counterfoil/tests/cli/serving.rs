@@ -109,7 +109,8 @@ fn the_demo_holds_and_says_what_to_type_next() {
     assert_eq!(story["receipts"], 1500);
     assert_eq!(story["verified_size"], 1502);
     assert_eq!(story["damaged"]["index"], 751);
-    let next: Vec<&str> = story["next"].as_array().unwrap().iter().map(|one| one["command"].as_str().unwrap()).collect();
+    let next: Vec<&str> =
+        story["next"].as_array().unwrap().iter().map(|one| one["command"].as_str().unwrap()).collect();
     assert!(next.iter().any(|command| command.contains("receipt.proof --receipt ")), "{next:?}");
     for file in ["demo/root.pem", "demo/receipt.json", "demo/receipt.proof", "demo/ledger/HEAD", "demo/damaged/HEAD"] {
         assert!(desk.path(file).is_file(), "{file}");

@@ -30,8 +30,15 @@ impl Desk {
     /// A desk with a new ledger `ledger`.
     pub(crate) fn new() -> Self {
         let desk = Self { folder: tempfile::tempdir().unwrap() };
-        desk.run(&["init", &desk.text("ledger"), "--origin", "test.example/ledger", "--root-key", &desk.text("root.pem")])
-            .expect_code(0);
+        desk.run(&[
+            "init",
+            &desk.text("ledger"),
+            "--origin",
+            "test.example/ledger",
+            "--root-key",
+            &desk.text("root.pem"),
+        ])
+        .expect_code(0);
         desk
     }
 

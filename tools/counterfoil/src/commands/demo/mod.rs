@@ -76,15 +76,17 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Story, Failu
         uploaded.receipts
     ))?;
 
-    let appended = append_one(&client, &uploaded, &stage).await?;
-    output.say(&format!("4. appended one more, receipt {}, and got this proof:\n\n{}", appended.index, appended.proof))?;
+    let (appended, shown) = append_one(&client, &uploaded, &stage).await?;
+    output.say(&format!("4. appended one more:\n\n{shown}\n   and got this proof:\n\n{}", appended.proof))?;
     drop(client);
     check_proof(&stage, &policy)?;
     output.say("5. checked the proof from its files and the ledger's key alone: it holds")?;
 
     served.stop().await?;
     let size = verify_intact(&stage.ledger, &policy, appended.index)?;
-    output.say(&format!("6. stopped the server and verified the ledger offline: {size} receipts present, nothing wrong"))?;
+    output.say(&format!(
+        "6. stopped the server and verified the ledger offline: {size} receipts present, nothing wrong"
+    ))?;
 
     let damaged = damage_and_find(&stage, &policy, &uploaded.victim)?;
     output.say(&format!("7. flipped one bit in a copy, verified it and found: {}", damaged.found))?;
@@ -103,17 +105,18 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Story, Failu
     })
 }
 
-/// Appends one receipt that is linked to the one before, and writes it and its proof as files.
-async fn append_one(client: &Client, uploaded: &Uploaded, stage: &Stage) -> Result<Appended, Failure> {
+/// Appends one receipt that is linked to the one before, writes it and its proof as files, and gives it as text too.
+async fn append_one(client: &Client, uploaded: &Uploaded, stage: &Stage) -> Result<(Appended, String), Failure> {
     let payload = r#"{"note":"one more receipt, appended to look at its proof","by":"counterfoil demo"}"#;
-    let mut note = NewReceipt::json("demo/visitor", "note.written/1", payload).expect("constant names that keep their rules");
+    let mut note =
+        NewReceipt::json("demo/visitor", "note.written/1", payload).expect("constant names that keep their rules");
     note.links = vec![Link { index: uploaded.last.index, leaf: uploaded.last.leaf }];
     let options = AppendOptions { with_proofs: true, request_id: None };
     let appended = Appended::of_one(&client.append(vec![note], options).await?);
-    let receipt = client.get(LeafIndex(appended.index)).await?;
-    files::replace(&stage.receipt, format!("{}\n", get::view(&receipt).to_json()).as_bytes())?;
+    let proved = get::fetch(client, LeafIndex(appended.index)).await?;
+    files::replace(&stage.receipt, format!("{}\n", get::view(&proved.receipt).to_json()).as_bytes())?;
     files::replace(&stage.proof, appended.proof.as_bytes())?;
-    Ok(appended)
+    Ok((appended, Page::plain(&proved)))
 }
 
 fn policy(vkey: &VerifierKey) -> Result<TrustPolicy, Failure> {
@@ -147,7 +150,8 @@ fn verify_intact(ledger: &Path, policy: &TrustPolicy, last: u64) -> Result<u64, 
     }
     let size = report.size.0;
     if size != last + 1 || report.verdicts.present != size {
-        let message = format!("{size} receipts verified, {} of them present, {} expected", report.verdicts.present, last + 1);
+        let message =
+            format!("{size} receipts verified, {} of them present, {} expected", report.verdicts.present, last + 1);
         return Err(broke("NOT_VERIFIED", message));
     }
     Ok(size)
@@ -191,7 +195,10 @@ fn next_commands(stage: &Stage) -> Vec<NextCommand> {
             command: format!("{verifier} ledger {damaged} --key {key}"),
         },
         NextCommand { shows: "serve the ledger", command: format!("{program} serve {ledger}") },
-        NextCommand { shows: "read from it, in another terminal", command: format!("{program} read --from 1 --limit 5") },
+        NextCommand {
+            shows: "read from it, in another terminal",
+            command: format!("{program} read --from 1 --limit 5"),
+        },
     ]
 }
 

@@ -191,10 +191,7 @@ impl Recipe {
         };
         let stream = self.target.stream(line)?;
         let payload = Bytes::copy_from_slice(line);
-        Ok(NewReceipt {
-            class: self.class.clone(),
-            ..NewReceipt::new(stream, self.kind.clone(), Media::Json, payload)
-        })
+        Ok(NewReceipt { class: self.class.clone(), ..NewReceipt::new(stream, self.kind.clone(), Media::Json, payload) })
     }
 }
 
@@ -244,7 +241,8 @@ mod tests {
         }
     }
 
-    const TEXT: &str = "{\"s\":\"a\"}\n{\"s\":\"b\"}\n{\"s\":\"a\"}\n{\"s\":1}\n{\"s\":\"c\"}\n\n{\"t\":\"c\"}\n{\"s\":\"ledger\"}\nx";
+    const TEXT: &str =
+        "{\"s\":\"a\"}\n{\"s\":\"b\"}\n{\"s\":\"a\"}\n{\"s\":1}\n{\"s\":\"c\"}\n\n{\"t\":\"c\"}\n{\"s\":\"ledger\"}\nx";
 
     #[test]
     fn what_stands_before_the_first_bad_line_is_sent() {

@@ -44,13 +44,12 @@ pub(crate) async fn run(args: IngestArgs, output: &Output) -> Result<Ingested, F
     let stream = session.client().append_stream(StreamOptions::default()).await?;
     let mut upload = Upload { stream, in_flight: VecDeque::new(), done: Done::default() };
     let ended = loop {
-        match batches.recv().await {
-            Some(Ok(batch)) => {
+        match batches.recv().await.expect("the thread that reads tells how the input ended") {
+            Ok(batch) => {
                 upload.send(batch).await?;
                 progress.at(upload.done.bytes, upload.done.receipts);
             }
-            Some(Err(ended)) => break ended,
-            None => return Err(Failure::new(Exit::Incomplete, "IO", "reading stopped", "try again; this is a bug")),
+            Err(ended) => break ended,
         }
     };
     upload.finish().await?;
@@ -189,10 +188,8 @@ fn judge(ended: Ended, path: &Path, done: &Done, output: &Output) -> Result<u64,
     let skipped = match ended {
         Ended::AtEnd(skipped) => skipped,
         Ended::BadLine(BadLine { number, problem }) => {
-            let message = format!(
-                "line {number}: {problem}; the {} receipts before it are acknowledged",
-                done.receipts
-            );
+            let message =
+                format!("line {number}: {problem}; the {} receipts before it are acknowledged", done.receipts);
             let next = format!("mend the line and go on from line {number}, or leave bad lines out with --skip-bad");
             return Err(Failure::new(Exit::Incomplete, "BAD_LINE", message, next));
         }

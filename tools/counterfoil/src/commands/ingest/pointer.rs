@@ -205,9 +205,22 @@ mod tests {
     fn finds_what_serde_json_finds() {
         let json = r#"{"a":{"b":["x",{"c/d":"y","~":"z","é\n":"w"}]},"n":1.5e3,"t":"top","":"empty","a~1":"q"}"#;
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        for pointer in
-            ["", "/a", "/a/b/0", "/a/b/1/c~1d", "/a/b/1/~0", "/a/b/1/é\n", "/a/b/01", "/a/b/2", "/n", "/t", "/t/x", "/", "/a~01", "/q"]
-        {
+        for pointer in [
+            "",
+            "/a",
+            "/a/b/0",
+            "/a/b/1/c~1d",
+            "/a/b/1/~0",
+            "/a/b/1/é\n",
+            "/a/b/01",
+            "/a/b/2",
+            "/n",
+            "/t",
+            "/t/x",
+            "/",
+            "/a~01",
+            "/q",
+        ] {
             let expected = value.pointer(pointer).map(|found| found.as_str().unwrap_or("no string").to_owned());
             assert_eq!(find(pointer, json), expected, "{pointer}");
         }

@@ -105,7 +105,9 @@ pub(crate) fn open(directory: &Path, limits: Limits, read_only: bool) -> Result<
 fn failed(error: &ServeError) -> Failure {
     let (exit, code, next) = match error {
         ServeError::PublicWithoutAuthentication { .. } => (Exit::Usage, "USAGE", "listen on 127.0.0.1 or [::1]"),
-        ServeError::Listen { .. } => (Exit::Incomplete, "LISTEN", "name another port with --listen; port 0 takes a free one"),
+        ServeError::Listen { .. } => {
+            (Exit::Incomplete, "LISTEN", "name another port with --listen; port 0 takes a free one")
+        }
         _ => (Exit::Incomplete, "SERVE", "see the log; the ledger is checked when it is opened again"),
     };
     Failure::new(exit, code, chain(error), next)
