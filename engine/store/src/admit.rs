@@ -9,9 +9,6 @@ use counterfoil_proof::{Commitment, LINKS_MAX, Link, Media, Principal, Salt, Sea
 use counterfoil_rules::Rules;
 use serde::de::IgnoredAny;
 
-/// What a stored record needs beside payload and links, at most, names included.
-const RECORD_BYTES: usize = 512;
-
 /// A batch that keeps all rules which do not depend on its place, with its salts and commitments. Only
 /// [`crate::Ledger::admit`] makes one.
 pub struct AdmittedBatch {
@@ -70,7 +67,7 @@ pub(crate) fn seal(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, Appen
     let sealed: Vec<Sealed<'_>> =
         batch.receipts.iter().zip(&salts).map(|(receipt, salt)| Sealed { salt, payload: &receipt.payload }).collect();
     let commitments = shared.identity.commitment.commit_all(&sealed);
-    let stored_bytes = stored_bytes(&batch);
+    let stored_bytes = batch.stored_bytes_max();
     let receipts = batch
         .receipts
         .into_iter()
@@ -82,10 +79,6 @@ pub(crate) fn seal(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, Appen
     Ok(AdmittedBatch { writer, id, fingerprint, receipts, with_proofs, stored_bytes })
 }
 
-fn stored_bytes(batch: &Batch) -> usize {
-    batch.receipts.iter().map(|receipt| receipt.payload.len() + receipt.links.len() * 40 + RECORD_BYTES).sum()
-}
-
 fn check_size(limits: &Limits, batch: &Batch) -> Result<(), AppendError> {
     let found = batch.receipts.len();
     if found == 0 {
@@ -94,7 +87,7 @@ fn check_size(limits: &Limits, batch: &Batch) -> Result<(), AppendError> {
     if found > limits.batch_receipts_max {
         return Err(AppendError::TooManyReceipts { max: limits.batch_receipts_max, found });
     }
-    let found = stored_bytes(batch);
+    let found = batch.stored_bytes_max();
     if found > limits.batch_bytes_max {
         return Err(AppendError::BatchTooLarge { max: limits.batch_bytes_max, found });
     }

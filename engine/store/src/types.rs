@@ -162,6 +162,25 @@ pub struct NewReceipt {
     pub expected_stream_seq: Option<StreamSeq>,
 }
 
+impl NewReceipt {
+    /// Most bytes its stored record takes; the sum over a batch counts against [`Limits::batch_bytes_max`].
+    #[must_use]
+    pub fn stored_bytes_max(&self) -> usize {
+        /// A record beside payload and links, names included.
+        const RECORD: usize = 512;
+        const LINK: usize = 40;
+        self.payload.len() + self.links.len() * LINK + RECORD
+    }
+}
+
+impl Batch {
+    /// Most bytes its stored records take.
+    #[must_use]
+    pub fn stored_bytes_max(&self) -> usize {
+        self.receipts.iter().map(NewReceipt::stored_bytes_max).sum()
+    }
+}
+
 /// The answer to a batch: durable, chained and signed.
 #[derive(Clone, Debug)]
 pub struct Appended {

@@ -18,10 +18,6 @@ use tonic::codegen::BoxStream;
 use tonic::{Status, Streaming};
 use tracing::debug;
 
-/// What the engine keeps in its queue for a receipt beside payload and links.
-const RECORD_BYTES: usize = 512;
-const LINK_BYTES: usize = 40;
-
 /// Answer of the engine to come.
 type Answer = oneshot::Receiver<Result<Appended, AppendError>>;
 
@@ -156,7 +152,7 @@ async fn accept(
     let (batch_number, id) = (message.batch_number, session.batch(message.batch_number)?);
     let Hosted { ledger, room } = node.ledger(&session.ledger)?.1;
     let batch = batch(node, ledger, Some(id), message.receipts, message.with_proofs)?;
-    let bytes = batch.receipts.iter().map(|r| r.payload.len() + r.links.len() * LINK_BYTES + RECORD_BYTES).sum();
+    let bytes = batch.stored_bytes_max();
     let taken = room.take(bytes).await;
     let answer = submit(ledger, admit(ledger, batch).await?, Some(taken));
     Ok(InFlight::Accepted { batch_number, answer, begin })
