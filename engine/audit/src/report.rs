@@ -66,6 +66,8 @@ pub enum Code {
     CommitmentAlgorithm,
     /// No retention class has this id.
     UnknownClass,
+    /// A writer's signature of a key that nothing grants the role writer.
+    WriterSignature,
     /// A control receipt breaks a rule.
     ControlViolation,
     /// A frame claims that more is durable than there was.
@@ -235,7 +237,7 @@ impl Code {
             }
             Self::NoKey => "verify with --key or --policy: the ledger's own key cannot be read",
             Self::GenesisMismatch => "make sure this is the directory of the ledger you mean",
-            Self::Manifest | Self::Head => "restore the file from a copy, or run `counterfoil recover DIR`",
+            Self::Manifest | Self::Head => "restore the file from a copy",
             Self::SeenUntrusted => "make sure the note belongs to this ledger and the trusted key",
             Self::SeenLonger | Self::SeenForked => {
                 "keep both notes: together they prove that the history was changed; ask the operator for the other copy"
@@ -252,6 +254,7 @@ impl Code {
             | Self::LinkBroken
             | Self::CommitmentAlgorithm
             | Self::UnknownClass
+            | Self::WriterSignature
             | Self::SyncedThrough
             | Self::RootMismatch => {
                 "no crash leaves this: compare with a copy of the ledger and with checkpoints kept earlier"

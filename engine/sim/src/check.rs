@@ -116,6 +116,9 @@ pub enum Broken {
     /// A poisoned ledger took a batch.
     #[error("a poisoned ledger took another batch")]
     PoisonForgotten,
+    /// A fault that the ledger had got over poisoned it after all.
+    #[error("a fault that was answered, and got over, poisoned the ledger later")]
+    PoisonedLate,
     /// Something is left of a recovery that is finished.
     #[error("{path} is left of a recovery that is finished")]
     Leftover {

@@ -181,7 +181,7 @@ impl<'a> Process<'a> {
         self.ledger = Some(ledger);
         self.settle()?;
         self.wait_for_keeper()?;
-        if self.disk.stopped() {
+        if self.flow() == Flow::Stop {
             return Ok(Flow::Stop);
         }
         let ledger = self.ledger.as_ref().expect("it was opened above");
@@ -207,6 +207,7 @@ impl<'a> Process<'a> {
 
     fn append(&mut self, batch: Batch) -> Result<Flow, Broken> {
         let prediction = self.model.predict(&batch);
+        let got_over = self.disk.faulted();
         let answer = self.ledger().append(batch.clone());
         self.settle()?;
         self.wait_for_keeper()?;
@@ -226,6 +227,7 @@ impl<'a> Process<'a> {
                 self.model.unanswered.push(Unanswered { batch, durable: true });
                 return Ok(Flow::Stop);
             }
+            (Err(AppendError::Poisoned { .. }), _) if got_over => return Err(Broken::PoisonedLate),
             (Err(AppendError::Poisoned { .. }), _) if faulted => {
                 self.model.unanswered.push(Unanswered { batch, durable: false });
                 return self.stay_poisoned();
@@ -233,7 +235,7 @@ impl<'a> Process<'a> {
             (Ok(_), _) => return Err(Broken::WrongAnswer { expected: "a refusal" }),
             (Err(error), _) => return Err(Broken::WrongError(error)),
         }
-        Ok(if self.disk.stopped() { Flow::Stop } else { Flow::On })
+        Ok(self.flow())
     }
 
     fn check_answer(&mut self, batch: &Batch, answer: &Appended, first: usize) -> Result<(), Broken> {
@@ -273,6 +275,7 @@ impl<'a> Process<'a> {
     }
 
     fn seal(&mut self) -> Result<Flow, Broken> {
+        let got_over = self.disk.faulted();
         self.disk.let_keeper_work(true);
         let answer = self.ledger().seal();
         self.disk.let_keeper_work(false);
@@ -280,12 +283,19 @@ impl<'a> Process<'a> {
         match answer {
             Ok(_) => {}
             Err(AppendError::NotSealed { .. } | AppendError::DiskFull { .. }) if faulted => {}
+            Err(AppendError::Poisoned { .. }) if got_over => return Err(Broken::PoisonedLate),
             Err(AppendError::Poisoned { .. }) if faulted => return Ok(Flow::Stop),
             Err(error) => return Err(Broken::WrongError(error)),
         }
         self.settle()?;
         self.wait_for_keeper()?;
-        Ok(if self.disk.stopped() { Flow::Stop } else { Flow::On })
+        Ok(self.flow())
+    }
+
+    /// Whether there is still something to step on: a fault can poison the ledger after its batch was acknowledged.
+    fn flow(&self) -> Flow {
+        let poisoned = || CrashDisk::observe(|| self.ledger().status().health) == Health::Poisoned;
+        if self.disk.stopped() || poisoned() { Flow::Stop } else { Flow::On }
     }
 
     /// Reads one receipt with faults in play. A failed read says that it is one, and the next one works.
@@ -350,7 +360,7 @@ impl<'a> Process<'a> {
                 if !self.model.hand_out(&answer.checkpoint) {
                     return Err(Broken::Forked { size: answer.checkpoint.unverified().size });
                 }
-                Ok(if self.disk.stopped() { Flow::Stop } else { Flow::On })
+                Ok(self.flow())
             }
             Err(_) if self.disk.faulted() => Ok(Flow::Stop),
             Err(error) => Err(Broken::WrongError(error)),

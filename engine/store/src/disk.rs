@@ -158,17 +158,27 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &str, len_max: u64) -> io::Result
 
 /// Writes a file so that after a crash there is either the whole new one or whatever was there before.
 pub(crate) fn replace_file(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let path = join(folder, name);
-    let temporary = format!("{path}.tmp");
+    write_replacement(disk, folder, name, bytes)?;
+    // A crash here leaves the temporary file, which opening removes.
+    put_in_place(disk, folder, name)
+}
+
+/// The first half of [`replace_file`]: when it fails, what was there before is still there.
+pub(crate) fn write_replacement(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{}.tmp", join(folder, name));
     match disk.remove(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let file = disk.create(&temporary)?;
     file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
-    // A crash here leaves the temporary file, which opening removes.
-    disk.rename(&temporary, &path)?;
+    file.sync_all()
+}
+
+/// The second half of [`replace_file`]: when it fails, nobody knows which of the two is there.
+pub(crate) fn put_in_place(disk: &dyn Disk, folder: &str, name: &str) -> io::Result<()> {
+    let path = join(folder, name);
+    disk.rename(&format!("{path}.tmp"), &path)?;
     disk.sync_dir(folder)
 }
 

@@ -79,7 +79,13 @@ pub(crate) fn forget_rewrites(disk: &dyn Disk) -> io::Result<()> {
 
 /// Finishes a rewrite that a crash interrupted.
 pub(crate) fn finish_interrupted(disk: &dyn Disk) -> Result<(), OpenError> {
-    for name in disk.list(REDO_FOLDER).map_err(at(REDO_FOLDER))? {
+    let names = disk.list(REDO_FOLDER).map_err(at(REDO_FOLDER))?;
+    if !names.is_empty() {
+        // A kill may have come between a copy's rename and its sync. Writing over acknowledged frames needs a copy that a
+        // power cut does not take away.
+        disk.sync_dir(REDO_FOLDER).map_err(at(REDO_FOLDER))?;
+    }
+    for name in names {
         let path = disk::join(REDO_FOLDER, &name);
         if let Some((first, id, generation)) = parse_redo_name(&name) {
             let bytes = disk::read_file(disk, &path, u64::MAX).map_err(at(&path))?;

@@ -185,14 +185,24 @@ pub(crate) fn nonzero_span(file: &dyn DiskFile, at: ByteOffset) -> io::Result<Op
         if read == 0 {
             return Ok(span);
         }
-        let bytes = &buffer[..read];
-        if let Some(first) = bytes.iter().position(|byte| *byte != 0) {
-            let last = bytes.iter().rposition(|byte| *byte != 0).expect("there is a nonzero byte");
+        if let Some((first, last)) = nonzero_ends(&buffer[..read]) {
             let begin = span.map_or(ByteOffset(offset + first as u64), |(begin, _)| begin);
             span = Some((begin, ByteOffset(offset + last as u64 + 1)));
         }
         offset += read as u64;
     }
+}
+
+/// Positions of the first and the last nonzero byte. Whole blocks are compared, which is as fast as memory: opening looks
+/// at every byte prepared for a segment.
+fn nonzero_ends(bytes: &[u8]) -> Option<(usize, usize)> {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    let is_nonzero = |block: &[u8]| *block != BLOCK[..block.len()];
+    let first_block = bytes.chunks(BLOCK.len()).position(is_nonzero)? * BLOCK.len();
+    let last_block = bytes.chunks(BLOCK.len()).rposition(is_nonzero)? * BLOCK.len();
+    let first = bytes[first_block..].iter().position(|byte| *byte != 0)?;
+    let last = bytes[last_block..].iter().take(BLOCK.len()).rposition(|byte| *byte != 0)?;
+    Some((first_block + first, last_block + last))
 }
 
 /// A frame padded with zeros to where the next one begins.

@@ -7,7 +7,7 @@ use crate::admit::{AdmittedBatch, AdmittedReceipt};
 use crate::chain::{Chain, Tally};
 use crate::commit::{Commit, CommittedFrame, Waiter};
 use crate::create;
-use crate::disk::{DiskFile, is_disk_full, replace_file};
+use crate::disk::{DiskFile, is_disk_full, put_in_place, write_replacement};
 use crate::error::AppendError;
 use crate::heads::StreamHeads;
 use crate::keeper::{KeeperJob, Prepared, SealJob};
@@ -416,7 +416,11 @@ impl Sequencer {
             let mut next = manifest.clone();
             next.counter += 1;
             next.segments.push(ManifestEntry { id, generation: Generation(0), state: SegmentState::Open });
-            replace_file(&*self.shared.environment.disk, "", "MANIFEST", &next.encode())?;
+            let disk = &*self.shared.environment.disk;
+            write_replacement(disk, "", "MANIFEST", &next.encode())?;
+            // From here on the new segment may be in the manifest whatever the system says, and a receipt behind its first
+            // index in the old one would be one too many: not even a full disk can be waited for.
+            put_in_place(disk, "", "MANIFEST").map_err(io::Error::other)?;
             *manifest = next;
         }
         let segment = Arc::new(Segment::open(id, Generation(0), file));
@@ -444,6 +448,8 @@ impl Sequencer {
     fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let disk = &*self.shared.environment.disk;
         let temporary = format!("{path}.tmp");
+        // Left there when the disk was full the last time.
+        let _ = disk.remove(&temporary);
         let file = disk.create(&temporary)?;
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;

@@ -68,6 +68,11 @@ impl Failure {
         Self::new(Exit::Incomplete, "IO", format!("{doing} {} failed: {error}", path.display()), next)
     }
 
+    pub(crate) fn with_more(mut self, more: &str) -> Self {
+        self.report.message = format!("{}; {more}", self.report.message);
+        self
+    }
+
     pub(crate) fn with_next(mut self, next: impl Into<String>) -> Self {
         self.report.next = next.into();
         self
@@ -89,10 +94,9 @@ impl From<ClientError> for Failure {
             | ClientError::Randomness(_) => Exit::Incomplete,
         };
         let next = match &error {
-            // A command has no request id to repeat: its process is gone.
-            ClientError::Timeout { .. } => {
-                "see whether the server runs; if this was an append, read the stream before you send it again; or allow more --timeout"
-            }
+            ClientError::Timeout { .. } => "see whether the server runs, or allow more --timeout",
+            // A command has no request id to repeat, which is what the client's own advice is about.
+            ClientError::Unreachable(report) if report.next.contains("request id") => "see whether the server runs",
             other => other.next(),
         };
         Self::new(exit, error.code(), error.to_string(), next)

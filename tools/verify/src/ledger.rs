@@ -115,7 +115,9 @@ fn trusted(report: &Report) -> String {
 fn tail(report: &Report) -> String {
     let receipts = counted(report.tail.receipts, "receipt");
     let damaged = counted(report.tail.damaged_bytes, "damaged byte");
-    format!("{receipts} and {damaged} above the durable mark, which nobody was promised")
+    format!(
+        "{receipts} and {damaged} above the durable mark; what was acknowledged of them counts once the ledger is opened"
+    )
 }
 
 fn findings(out: &mut String, report: &Report) {

@@ -185,6 +185,11 @@ impl Scan<'_> {
             let message = format!("no retention class has the id {}", class.0);
             unit.findings.push(receipt_finding(entry, Code::UnknownClass, &message, place));
         }
+        // No control receipt of this version grants a key the role writer.
+        if entry.envelope.writer_signature.is_some() {
+            let message = "it is signed by a key that nothing grants the role writer";
+            unit.findings.push(receipt_finding(entry, Code::WriterSignature, message, place));
+        }
         self.chain.leaves.push(entry.envelope.index, entry.leaf);
     }
 

@@ -21,7 +21,7 @@ use crate::trust::{Anchor, Options, Trust};
 use account::Account;
 use chain::Chain;
 use counterfoil_format::{ManifestEntry, SegmentState};
-use counterfoil_proof::{Envelope, LeafHash, LeafIndex, Salt, TreeSize};
+use counterfoil_proof::{Envelope, LeafHash, LeafIndex, Origin, Salt, TreeSize};
 use files::Head;
 use keys::Keys;
 
@@ -82,6 +82,8 @@ struct Scan<'a> {
     /// End of the last frame read, for HEAD: tree size, segment and offset.
     last_frame: Option<(TreeSize, segment::Place)>,
     progress_at: u64,
+    /// What the first segment's header says of the ledger, until genesis can be asked.
+    first_header: Option<(segment::Place, LeafHash, Origin)>,
 }
 
 impl<'a> Scan<'a> {
@@ -133,6 +135,7 @@ impl<'a> Scan<'a> {
             manifest_id: segments.ledger_id,
             last_frame: None,
             progress_at: 0,
+            first_header: None,
         })
     }
 
@@ -141,6 +144,7 @@ impl<'a> Scan<'a> {
         for (at, entry) in entries.iter().enumerate() {
             let next = entries.get(at + 1).map(|next| TreeSize(next.id.0.0));
             self.segment(entry, next)?;
+            self.check_first_header();
         }
         for finding in files::check_other_files(self.source, &entries)? {
             self.report(finding);

@@ -229,9 +229,26 @@ impl Scan<'_> {
         segment.nonce = Some(header.nonce);
         if self.chain.rules.is_none() {
             self.keys.learn_origin(&header.origin);
+            self.first_header = Some((place, header.ledger_id, header.origin.clone()));
         }
         self.chain.resume(&header);
         Ok(true)
+    }
+
+    /// The first segment's header stands before genesis and is compared once genesis was read.
+    pub(super) fn check_first_header(&mut self) {
+        let Some((place, ledger_id, origin)) = self.first_header.take() else { return };
+        let genesis_origin = self.chain.rules.as_ref().map(|rules| rules.genesis().origin.to_string());
+        let pairs = [
+            ("ledger id", self.chain.ledger_id.map(|id| id.to_string()), ledger_id.to_string()),
+            ("origin", genesis_origin, origin.to_string()),
+        ];
+        for (what, expected, found) in pairs {
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                let message = format!("the header of the first segment states another {what} than genesis");
+                self.report(place.finding(Code::SegmentHeaderMismatch, message).because(expected, found));
+            }
+        }
     }
 
     /// Where a header contradicts what is known of the ledger before it.

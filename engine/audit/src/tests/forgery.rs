@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::testing::Draft;
-use counterfoil_proof::{ClassId, Envelope, Hash, Link, StreamSeq, Timestamp};
+use counterfoil_format::SegmentHeader;
+use counterfoil_proof::{ClassId, Envelope, Hash, KeyId, Link, Origin, StreamSeq, Timestamp, WriterSignature};
 use counterfoil_rules::RECOVERED_KIND;
 
 /// Genesis, two receipts of stream a, and then this one.
@@ -73,6 +74,33 @@ fn a_link_to_a_wrong_leaf_or_into_its_own_batch_is_noticed() {
 #[test]
 fn a_class_that_does_not_exist_is_noticed() {
     assert_eq!(named(&changed(|envelope| envelope.class = ClassId(7))), [(Code::UnknownClass, 3)]);
+}
+
+#[test]
+fn a_first_header_that_contradicts_genesis_is_noticed() {
+    let change = |change: fn(&mut SegmentHeader)| {
+        let mut ledger = Scratch::new().frame(&[draft("a", "1")]).finish();
+        let file = ledger.file("segments/00000000000000000000.0.seg");
+        let mut header = SegmentHeader::decode(file).unwrap();
+        change(&mut header);
+        file[..4096].copy_from_slice(&header.encode());
+        ledger.verify()
+    };
+    for report in [
+        change(|header| header.ledger_id = Hash([3; 32])),
+        change(|header| header.origin = Origin::new("example.com/other").unwrap()),
+    ] {
+        let codes: Vec<_> = report.failures().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::SegmentHeaderMismatch]);
+    }
+}
+
+#[test]
+fn a_writer_signature_that_nothing_permits_is_noticed() {
+    let report = changed(|envelope| {
+        envelope.writer_signature = Some(WriterSignature { key_id: KeyId([1; 4]), bytes: [2; 64] });
+    });
+    assert_eq!(named(&report), [(Code::WriterSignature, 3)]);
 }
 
 #[test]

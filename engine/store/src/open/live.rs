@@ -1,7 +1,7 @@
 //! Segments without a trusted footer: scanned frame by frame.
 
-use super::refusal::{Damage, OpenError, at, in_segment, refuse};
-use super::{ActiveTail, Loader, Mode};
+use super::refusal::{Damage, OpenError, in_segment, refuse};
+use super::{ActiveTail, Loader, Mode, write_head};
 use crate::admit::{Fields, Fingerprinter};
 use crate::chain::Chain;
 use crate::disk::DiskFile;
@@ -187,9 +187,7 @@ impl Loader<'_> {
             offset: scan.end,
             root: scan.chain.frontier.root(),
         };
-        let head_file = self.disk().open("HEAD", true).map_err(at("HEAD"))?;
-        head_file.write_all_at(&slot.encode(), slot.position().0).map_err(at("HEAD"))?;
-        head_file.sync_data().map_err(at("HEAD"))?;
+        write_head(self.disk(), &slot)?;
         self.mark = slot.size;
         Ok(())
     }

@@ -78,6 +78,7 @@ pub(crate) fn load(environment: &Environment, mode: Mode, fingerprint_key: &[u8;
     if mode == Mode::Write {
         repair::finish_interrupted(disk)?;
         remove_leftovers(disk, &manifest)?;
+        make_durable(disk, head.as_ref())?;
     }
     let mut loader = Loader::new(environment, mode, fingerprint_key, manifest, head)?;
     loader.load_sealed()?;
@@ -128,6 +129,26 @@ fn remove_leftovers(disk: &dyn Disk, manifest: &Manifest) -> Result<(), OpenErro
         }
     }
     Ok(())
+}
+
+/// What a killed process or a failed sync left may be in the page cache only: names whose folder was not synced, and the
+/// newest slot of HEAD. Nothing is built on them before they are durable.
+fn make_durable(disk: &dyn Disk, head: Option<&HeadSlot>) -> Result<(), OpenError> {
+    for folder in [FOLDER, ""] {
+        disk.sync_dir(folder).map_err(at(folder))?;
+    }
+    if let Some(slot) = head {
+        // A crash here can damage this slot only, and the other one counts. The next write goes to the other one: without
+        // this line, a crash there could leave two bad slots.
+        write_head(disk, slot)?;
+    }
+    Ok(())
+}
+
+fn write_head(disk: &dyn Disk, slot: &HeadSlot) -> Result<(), OpenError> {
+    let file = disk.open("HEAD", true).map_err(at("HEAD"))?;
+    file.write_all_at(&slot.encode(), slot.position().0).map_err(at("HEAD"))?;
+    file.sync_data().map_err(at("HEAD"))
 }
 
 struct Loader<'a> {
@@ -284,7 +305,10 @@ impl<'a> Loader<'a> {
 
     fn signer(&self, expected: &VerifierKey) -> Result<CheckpointSigner, OpenError> {
         let wrong = || refuse("keys/checkpoint.pem", ByteOffset(0), Damage::Key { expected: expected.clone() });
-        let key = read_key(self.disk()).map_err(|_| wrong())?;
+        let key = read_key(self.disk()).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => wrong(),
+            _ => OpenError::Io { path: "keys/checkpoint.pem".into(), source },
+        })?;
         let signer = CheckpointSigner::new(expected.name().clone(), key);
         if signer.verifier() == expected { Ok(signer) } else { Err(wrong()) }
     }

@@ -7,7 +7,7 @@ use crate::output::{Outcome, Page};
 use crate::session::Session;
 use bytes::Bytes;
 use counterfoil_audit::time_text;
-use counterfoil_client::{AppendOptions, Client, NewReceipt};
+use counterfoil_client::{AppendOptions, Client, Error, NewReceipt};
 use counterfoil_engine::PAYLOAD_BYTES_CEILING;
 use counterfoil_proof::{LeafIndex, Link, Media};
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: AppendArgs) -> Result<Appended, Failure> {
         ..NewReceipt::new(args.stream, args.kind, args.media, Bytes::from(payload))
     };
     let options = AppendOptions { with_proofs: true, request_id: None };
-    let appended = session.client().append(vec![receipt], options).await?;
+    let appended = session.client().append(vec![receipt], options).await.map_err(not_appended)?;
     session.remember(&appended.checkpoint).await?;
     Ok(Appended::of_one(&appended))
 }
@@ -55,6 +55,18 @@ impl Appended {
             proof: appended.proofs[0].to_string(),
         }
     }
+}
+
+/// A command has no request id to repeat, for its process ends here: it says how to find out what became of the receipt.
+fn not_appended(error: Error) -> Failure {
+    let unknown = matches!(error, Error::Unreachable(_) | Error::Timeout { .. });
+    let failure = Failure::from(error);
+    if unknown {
+        return failure.with_next(
+            "see whether the server runs, and read the stream before you append again: the receipt may be there",
+        );
+    }
+    failure
 }
 
 /// Refuses what the ledger would refuse, before it travels.

@@ -153,33 +153,21 @@ impl Upload {
         self.done.checkpoint = Some(ack.appended.checkpoint.clone());
     }
 
-    /// The stream ended early: says what is safe, and what is not known.
+    /// The stream ended early: says what is safe, what was refused and what is not known.
     fn broken(&self, error: Error) -> Failure {
-        let mut failure = Failure::from(error);
-        let report = &mut failure.report;
+        let unknown = matches!(error, Error::Unreachable(_) | Error::Timeout { .. } | Error::Verification(_));
         let Done { receipts, line, .. } = &self.done;
-        report.message = format!("{}; {receipts} receipts, up to line {line}, are acknowledged", report.message);
-        let unknown = match failure.exit {
+        let mut failure =
+            Failure::from(error).with_more(&format!("{receipts} receipts, up to line {line}, are acknowledged"));
+        let mut in_flight = self.in_flight.iter();
+        if !unknown && let Some(Sent { first_line, last_line, .. }) = in_flight.next() {
             // The first batch without an answer is the one that was refused, as a whole.
-            Exit::Refused => return self.refused(failure),
-            _ => self.in_flight.front().zip(self.in_flight.back()),
-        };
-        if let Some((first, last)) = unknown {
-            report.next = format!(
-                "{}; lines {} to {} may be in the ledger or not: read the end of it before you go on",
-                report.next, first.first_line, last.last_line
-            );
+            failure = failure.with_more(&format!("the batch of lines {first_line} to {last_line} was refused"));
         }
-        failure
-    }
-
-    fn refused(&self, mut failure: Failure) -> Failure {
-        if let Some(batch) = self.in_flight.front() {
-            let Sent { first_line, last_line, .. } = batch;
-            failure.report.message =
-                format!("{}; the batch of lines {first_line} to {last_line} was refused", failure.report.message);
-        }
-        failure
+        let Some(first) = in_flight.next() else { return failure };
+        let (from, to) = (first.first_line, in_flight.next_back().unwrap_or(first).last_line);
+        let next = format!("{}; find out which of them are by `counterfoil read` before you go on", failure.report.next);
+        failure.with_more(&format!("lines {from} to {to} may be in the ledger or not")).with_next(next)
     }
 }
 
