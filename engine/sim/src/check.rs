@@ -1,9 +1,11 @@
 //! What must hold after every opening.
 
+use crate::machine::Machine;
 use crate::model::{Known, Model};
+use counterfoil_audit::{Anchor, AuditError, Options, Trust, verify_ledger};
 use counterfoil_engine::{AppendError, CreateError, Disk, Ledger, OpenError, ReadError, Receipt};
 use counterfoil_proof::{
-    Hash, LeafIndex, MerkleError, PolicyError, ProofFileError, RootHash, StreamName, StreamSeq, TreeSize, TrustPolicy,
+    Hash, LeafIndex, MerkleError, PolicyError, RootHash, StreamName, StreamSeq, TreeSize, TrustPolicy,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -96,7 +98,7 @@ pub enum Broken {
         old: TreeSize,
         /// Why.
         #[source]
-        source: ProofFileError,
+        source: MerkleError,
     },
     /// The ledger has another root at the size of a checkpoint that was handed out.
     #[error("the ledger forked: at size {size} it had another root before")]
@@ -140,6 +142,15 @@ pub enum Broken {
     /// The engine neither works nor is done.
     #[error("the engine stands still with work to do")]
     Stuck,
+    /// The verifier does not accept the directory.
+    #[error("the verifier says: {findings}")]
+    NotVerified {
+        /// Its findings, as text.
+        findings: String,
+    },
+    /// The verifier could not finish.
+    #[error("the verifier could not finish")]
+    NotAudited(#[from] AuditError),
     /// A thread of the engine panicked.
     #[error("the engine panicked")]
     Panicked,
@@ -214,9 +225,9 @@ fn take_in(model: &mut Model, receipts: &[Receipt]) -> Result<(), Broken> {
             continue;
         }
         // A batch that did not get as far is passed over; it must not come back later.
-        let found = unanswered.by_ref().find(|sent| {
-            if sent.batch.receipts[0].payload == content.payload { true } else { sent.durable }
-        });
+        let found = unanswered
+            .by_ref()
+            .find(|sent| if sent.batch.receipts[0].payload == content.payload { true } else { sent.durable });
         let Some(found) = found else { return Err(stray) };
         if let Some((batch, first)) = &mut model.retry
             && batch.id == found.batch.id
@@ -270,18 +281,38 @@ fn check_proofs(ledger: &Ledger, model: &Model) -> Result<(), Broken> {
 }
 
 fn check_checkpoints(ledger: &Ledger, model: &mut Model) -> Result<(), Broken> {
-    let policy = policy(ledger)?;
     let now = ledger.checkpoint();
     if !model.hand_out(&now) {
         return Err(Broken::Forked { size: now.unverified().size });
     }
-    for (size, root) in &model.checkpoints {
+    for (size, old) in &model.checkpoints {
+        let root = &old.unverified().root;
         let index = LeafIndex(size.0.saturating_sub(1));
         let file = ledger.prove_consistency(*size).map_err(|source| Broken::Unreadable { index, source })?;
-        if file.old_root != *root {
+        // Its signature was checked with the inclusion proofs.
+        if file.old_root != *root || file.checkpoint != *now {
             return Err(Broken::Forked { size: *size });
         }
-        file.verify(&policy).map_err(|source| Broken::Inconsistent { old: *size, source })?;
+        let root_now = now.unverified().root;
+        file.proof.verify(root, &root_now).map_err(|source| Broken::Inconsistent { old: *size, source })?;
+    }
+    Ok(())
+}
+
+/// What a stranger with the key, the ledger's id and every checkpoint handed out says of a closed ledger.
+pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
+    let identity = model.identity.as_ref().expect("the ledger was opened");
+    let policy = TrustPolicy::single(identity.checkpoint_key.clone())?;
+    let mut trust = Trust::new(Anchor::Policy(policy));
+    trust.genesis = Some(identity.ledger_id);
+    trust.seen = model.checkpoints.values().cloned().collect();
+    let options = Options { all_signatures: true, ..Options::default() };
+    let report = verify_ledger(machine, &trust, &options)?;
+    if !report.verified() {
+        return Err(Broken::NotVerified { findings: format!("{:?}", report.findings) });
+    }
+    if report.size.0 != model.receipts.len() as u64 {
+        return Err(Broken::Lost { expected: model.receipts.len() as u64, found: report.size.0 });
     }
     Ok(())
 }

@@ -138,11 +138,7 @@ impl CrashDisk {
     }
 }
 
-fn atomically<T>(
-    state: &mut State,
-    verdict: Verdict,
-    act: impl FnOnce(&mut State) -> io::Result<T>,
-) -> io::Result<T> {
+fn atomically<T>(state: &mut State, verdict: Verdict, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
     match verdict {
         Verdict::Done => act(state),
         Verdict::Fails { effect, error, .. } => {

@@ -3,6 +3,7 @@
 use crate::crash_disk::CrashDisk;
 use crate::rng::Rng;
 use crate::sectors::{Mood, Sectors, SimFile};
+use counterfoil_audit::{Source, SourceFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -208,6 +209,29 @@ impl Machine {
     #[must_use]
     pub fn trace_lines(&self) -> Vec<String> {
         self.0.state().trace.lines.clone().unwrap_or_default()
+    }
+}
+
+/// What the verifier reads: the files as they are now.
+impl Source for Machine {
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        Ok(self.0.state().folder(folder)?.names.keys().cloned().collect())
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn SourceFile>> {
+        let mut state = self.0.state();
+        let id = state.file_id(path)?;
+        Ok(Box::new(state.file(id).clone()))
+    }
+}
+
+impl SourceFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(self.read(buffer, offset))
     }
 }
 

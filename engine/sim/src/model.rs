@@ -3,9 +3,7 @@
 use crate::case::Append;
 use bytes::Bytes;
 use counterfoil_engine::{Appended, Batch, BatchId, Identity, NewReceipt};
-use counterfoil_proof::{
-    ClassId, Kind, LeafHash, Media, Principal, RootHash, SignedCheckpoint, StreamName, StreamSeq, TreeSize,
-};
+use counterfoil_proof::{ClassId, Kind, LeafHash, Media, Principal, SignedCheckpoint, StreamName, StreamSeq, TreeSize};
 use std::collections::BTreeMap;
 
 /// A receipt that was acknowledged, or that a published checkpoint covers.
@@ -35,7 +33,7 @@ pub struct Model {
     /// A batch with an id that had no answer, and the index of its first receipt if recovery kept it.
     pub(crate) retry: Option<(Batch, Option<usize>)>,
     /// Every checkpoint handed out.
-    pub(crate) checkpoints: BTreeMap<TreeSize, RootHash>,
+    pub(crate) checkpoints: BTreeMap<TreeSize, SignedCheckpoint>,
     batches_made: u64,
 }
 
@@ -124,19 +122,13 @@ impl Model {
 
     /// Remembers a checkpoint; `false` when another one of its size was handed out before.
     pub(crate) fn hand_out(&mut self, checkpoint: &SignedCheckpoint) -> bool {
-        let checkpoint = checkpoint.unverified();
-        *self.checkpoints.entry(checkpoint.size).or_insert(checkpoint.root) == checkpoint.root
+        let first = self.checkpoints.entry(checkpoint.unverified().size).or_insert_with(|| checkpoint.clone());
+        first.unverified() == checkpoint.unverified()
     }
 }
 
 impl Known {
     pub(crate) fn new(new: &NewReceipt, leaf: LeafHash, stream_seq: StreamSeq) -> Self {
-        Self {
-            leaf,
-            stream: new.stream.clone(),
-            stream_seq,
-            closes: new.closes_stream,
-            payload: new.payload.clone(),
-        }
+        Self { leaf, stream: new.stream.clone(), stream_seq, closes: new.closes_stream, payload: new.payload.clone() }
     }
 }

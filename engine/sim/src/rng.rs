@@ -14,11 +14,11 @@ impl Rng {
     /// A generator for one purpose, independent of how often this one is used.
     #[must_use]
     pub fn fork(seed: u64, purpose: u64) -> Self {
-        Self(Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93)).next())
+        Self(Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93)).next_u64())
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -28,7 +28,7 @@ impl Rng {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.next_u64() % bound
     }
 
     /// True `times` times out of `of`.
@@ -44,7 +44,7 @@ impl Rng {
     /// Fills a buffer.
     pub fn fill(&mut self, buffer: &mut [u8]) {
         for chunk in buffer.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a case: drives the engine boot by boot, one thing in flight at a time, and checks after every opening.
 
 use crate::case::{Boot, Case, End, SEGMENT_BYTES_MAX, Step};
-use crate::check::{Broken, Violation, absorb};
+use crate::check::{Broken, Violation, absorb, audit};
 use crate::crash_disk::CrashDisk;
 use crate::environment::{FixedClock, SeededRandomness};
 use crate::machine::Machine;
@@ -12,16 +12,18 @@ use counterfoil_engine::{
     AppendError, Appended, Batch, CreateError, Environment, Health, Ledger, Limits, NewLedger, OpenError, ReadError,
     create,
 };
-use counterfoil_proof::{CommitmentAlgorithm, InclusionFile, LeafIndex, Origin, Timestamp, TrustPolicy};
+use counterfoil_proof::{CommitmentAlgorithm, LeafIndex, Origin, Timestamp, TrustPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
 const POLL: Duration = Duration::from_micros(50);
 /// After a fault nobody can know what the keeper still wants to do: it is idle when it was quiet for so many polls.
-const QUIET_POLLS: u32 = 30;
+const QUIET_POLLS: u32 = EAGER_POLLS + 20;
+/// Polls that only give way to the engine's threads.
+const EAGER_POLLS: u32 = 40;
 /// Nobody waits this long for a disk in memory, on however busy a machine.
-const STUCK_POLLS: u32 = 2_000;
+const STUCK_POLLS: u32 = 200_000;
 /// 2026-01-01, then a second for each boot.
 const FIRST_WALL: u64 = 1_767_225_600_000_000_000;
 
@@ -69,7 +71,7 @@ pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
     let mut model = Model::default();
     let mut outcome = Outcome::default();
     let mut finish = Boot { steps: Vec::new(), fault: None, end: End::Close };
-    finish.steps.push(Step::Reopen);
+    finish.steps.push(Step::OpenTwice);
     for (number, boot) in case.boots.iter().chain([&finish]).enumerate() {
         let process = Process::start(case, number, boot, machine, &mut model);
         let result = catch_unwind(AssertUnwindSafe(|| process.run(boot))).unwrap_or(Err(Broken::Panicked));
@@ -116,7 +118,7 @@ struct Process<'a> {
 impl<'a> Process<'a> {
     fn start(case: &Case, number: usize, boot: &Boot, machine: &'a Machine, model: &'a mut Model) -> Self {
         let disk = machine.boot(boot.fault);
-        let seed = Rng::fork(case.seed, 100 + number as u64).next();
+        let seed = Rng::fork(case.seed, 100 + number as u64).next_u64();
         let environment = Environment {
             disk: disk.clone(),
             clock: Arc::new(FixedClock(Timestamp(FIRST_WALL + number as u64 * 1_000_000_000))),
@@ -201,7 +203,11 @@ impl<'a> Process<'a> {
             }
             Step::Seal => self.seal(),
             Step::Read => self.read(),
-            Step::Reopen => self.reopen(),
+            Step::Reopen => {
+                let flow = self.close()?;
+                if flow == Flow::On { self.open() } else { Ok(flow) }
+            }
+            Step::OpenTwice => self.open_twice(),
         }
     }
 
@@ -248,10 +254,10 @@ impl<'a> Process<'a> {
         if answer.proofs.len() != expected {
             return Err(Broken::WrongAnswer { expected: "a proof for each receipt, if asked for" });
         }
+        let verified = answer.checkpoint.clone().verify(&policy)?;
         for (proof, known) in answer.proofs.iter().zip(&self.model.receipts[first..]) {
-            let file = InclusionFile { proof: proof.clone(), checkpoint: answer.checkpoint.clone() };
-            let wrong = |_| Broken::WrongAnswer { expected: "proofs that verify" };
-            file.verify(&known.leaf, &policy).map_err(wrong)?;
+            let unproved = |source| Broken::Unproved { index: proof.index, source };
+            proof.verify(&known.leaf, &verified.checkpoint().root).map_err(unproved)?;
         }
         Ok(())
     }
@@ -313,26 +319,16 @@ impl<'a> Process<'a> {
         }
     }
 
-    fn reopen(&mut self) -> Result<Flow, Broken> {
-        let flow = self.close()?;
-        if flow != Flow::On {
-            return Ok(flow);
-        }
-        let faulted = self.disk.faulted();
+    /// A ledger that is opened and closed without a fault is what it was, whatever recovery did before.
+    fn open_twice(&mut self) -> Result<Flow, Broken> {
+        self.close()?;
         let before = self.machine.contents();
-        let flow = self.open()?;
-        if flow != Flow::On {
-            return Ok(flow);
+        self.open()?;
+        self.close()?;
+        match before.differences(&self.machine.contents()) {
+            files if files.is_empty() => audit(self.machine, self.model).map(|()| Flow::Stop),
+            files => Err(Broken::SecondRecoveryChanged { files }),
         }
-        let flow = self.close()?;
-        // A healthy ledger that is opened and closed is what it was, whatever recovery did before.
-        if !faulted && !self.disk.faulted() {
-            let files = before.differences(&self.machine.contents());
-            if !files.is_empty() {
-                return Err(Broken::SecondRecoveryChanged { files });
-            }
-        }
-        if flow == Flow::On { self.open() } else { Ok(flow) }
     }
 
     /// Sends the batch that had no answer once more: its first answer, or a first one now, and never twice.
@@ -420,7 +416,7 @@ impl<'a> Process<'a> {
             if quiet >= STUCK_POLLS {
                 return Err(Broken::Stuck);
             }
-            thread::sleep(POLL);
+            if quiet < EAGER_POLLS { thread::yield_now() } else { thread::sleep(POLL) }
         }
         Ok(())
     }

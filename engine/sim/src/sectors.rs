@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SECTOR: usize = 512;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Sectors that are zero before and after, of one unsynced range, that may turn to garbage.
 const GARBAGE_IN_ZEROS_MAX: u64 = 2;
 

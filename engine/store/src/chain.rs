@@ -50,6 +50,11 @@ impl Chain {
         completed: impl FnMut(NodeCoordinate, NodeHash),
     ) {
         self.frontier.push(leaf, completed);
+        self.follow(envelope, leaf);
+    }
+
+    /// Takes in the next receipt, all but its leaf in the tree.
+    pub(crate) fn follow(&mut self, envelope: &Envelope, leaf: LeafHash) {
         self.prev = leaf;
         self.last_time = envelope.time;
         if envelope.is_control() {

@@ -1,6 +1,6 @@
 //! The latest receipt of every stream.
 
-use counterfoil_proof::{Hash, LeafHash, LeafIndex, StreamName, StreamSeq};
+use counterfoil_proof::{Envelope, Hash, LeafHash, LeafIndex, StreamName, StreamSeq};
 use std::collections::HashMap;
 
 /// Where a stream stands.
@@ -38,25 +38,21 @@ impl StreamHeads {
         self.get(stream).map_or((StreamSeq(0), Hash::ZERO), |head| (StreamSeq(head.seq.0 + 1), head.leaf))
     }
 
-    /// Takes in the stream's next receipt.
-    pub(crate) fn advance(
-        &mut self,
-        stream: &StreamName,
-        index: LeafIndex,
-        seq: StreamSeq,
-        leaf: LeafHash,
-        closed: bool,
-    ) {
-        match self.heads.get_mut(stream) {
-            Some(head) => {
-                assert!(!head.closed && head.seq.0 + 1 == seq.0, "a stream is gap-free and ends when closed");
+    /// Takes in the stream's next receipt; false, and nothing is changed, when it does not follow: a stream is gap-free
+    /// and ends when it is closed.
+    #[must_use]
+    pub(crate) fn advance(&mut self, envelope: &Envelope, leaf: LeafHash) -> bool {
+        let (index, seq, closed) = (envelope.index, envelope.stream_seq, envelope.closes_stream);
+        match self.heads.get_mut(&envelope.stream) {
+            Some(head) if !head.closed && head.seq.0 + 1 == seq.0 && head.leaf == envelope.stream_prev => {
                 *head = StreamHead { first: head.first, latest: index, seq, leaf, closed };
             }
-            None => {
-                assert_eq!(seq, StreamSeq(0), "a stream begins at 0");
+            None if seq == StreamSeq(0) => {
                 let head = StreamHead { first: index, latest: index, seq, leaf, closed };
-                self.heads.insert(stream.clone(), head);
+                self.heads.insert(envelope.stream.clone(), head);
             }
+            _ => return false,
         }
+        true
     }
 }

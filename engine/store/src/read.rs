@@ -232,7 +232,7 @@ impl Pager<'_> {
             let place = usize::try_from(index.0 - first.0).expect("a frame's receipts fit memory");
             if let Some((wanted, from_seq)) = stream {
                 let undecodable = |_| (index, Fault::Damaged { offset, what: "the stored bytes cannot be decoded" });
-                let (found, seq, _) = frame.stream_of(place).map_err(undecodable)?;
+                let (found, seq) = frame.stream_of(place).map_err(undecodable)?;
                 if found != wanted || seq < from_seq {
                     continue;
                 }

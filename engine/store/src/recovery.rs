@@ -3,9 +3,11 @@
 use crate::chain::{Chain, Tally};
 use crate::disk::{DiskFile, read_exact};
 use crate::segment::{self, SegmentError};
-use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader, Stored};
+use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameCommit, FrameHeader, Stored};
 use counterfoil_format::{ByteOffset, FRAME_ALIGN, HeadSlot, SEGMENT_HEADER_LEN, SegmentFooter, SegmentHeader};
-use counterfoil_proof::{Checkpoint, LeafIndex, SignedCheckpoint, TreeSize, VerifierKey};
+use counterfoil_proof::{
+    Checkpoint, Frontier, LeafIndex, NodeCoordinate, NodeHash, Origin, SignedCheckpoint, TreeSize, VerifierKey,
+};
 use std::io;
 
 /// What stands behind the last accepted frame of a segment.
@@ -83,12 +85,21 @@ pub(crate) struct ScannedFrame {
     pub(crate) checkpoint: SignedCheckpoint,
 }
 
+/// What a frame adds to the ledger before it.
+pub(crate) struct Growth {
+    /// Every node of the tree that its receipts complete, in order.
+    pub(crate) nodes: Vec<(NodeCoordinate, NodeHash)>,
+    /// The checkpoint it creates. Its signature is checked for the last frame of a scan.
+    pub(crate) checkpoint: SignedCheckpoint,
+    frontier: Frontier,
+}
+
 /// Scans a segment from its header and hands every accepted frame to `accepted`.
 pub(crate) fn scan(
     file: &dyn DiskFile,
     key: &VerifierKey,
     head: Option<&HeadSlot>,
-    mut accepted: impl FnMut(&Frame<'_>, &SignedCheckpoint),
+    mut accepted: impl FnMut(ByteOffset, &Frame<'_>, &Growth),
 ) -> Result<Scan, SegmentError> {
     let header = segment::read_header(file)?;
     let mut scan = Scan {
@@ -102,8 +113,9 @@ pub(crate) fn scan(
     };
     while let Some(bytes) = read_frame(file, scan.end)? {
         let Ok(frame) = Frame::decode(&bytes) else { break };
-        let Some(checkpoint) = scan.check(&frame, head) else { break };
-        scan.take(&frame, checkpoint, &mut accepted);
+        let Some(growth) = scan.grow(&frame, head) else { break };
+        accepted(scan.end, &frame, &growth);
+        scan.take(&frame, growth);
     }
     // Every root covers all receipts before it, so the signature at the end vouches for all frames of the segment.
     if scan.frames.last().is_some_and(|last| !is_signed(&last.checkpoint, key)) {
@@ -116,44 +128,38 @@ pub(crate) fn scan(
 }
 
 impl Scan {
-    /// The checkpoint of a frame that continues the chain, or `None`.
-    fn check(&self, frame: &Frame<'_>, head: Option<&HeadSlot>) -> Option<SignedCheckpoint> {
+    /// What a frame adds, or `None` when it does not continue the chain.
+    fn grow(&self, frame: &Frame<'_>, head: Option<&HeadSlot>) -> Option<Growth> {
         if frame.header().start.nonce != self.header.nonce || !self.chain.continues_with(frame) {
             return None;
         }
         let mut frontier = self.chain.frontier.clone();
+        let mut nodes = Vec::with_capacity(2 * frame.entries().len());
         for entry in frame.entries() {
-            frontier.push(entry.leaf, |_, _| ());
+            frontier.push(entry.leaf, |at, node| nodes.push((at, node)));
         }
         let commit = frame.commit();
         let head_agrees = head.is_none_or(|head| head.size != commit.size || head.root == commit.root);
         if frontier.root() != commit.root || !head_agrees {
             return None;
         }
-        let origin = &self.header.origin;
-        let checkpoint = Checkpoint { origin: origin.clone(), size: commit.size, root: commit.root };
-        let signatures = commit.signatures.iter().map(|signature| signature.to_note(origin)).collect();
-        SignedCheckpoint::new(checkpoint, signatures).ok()
+        Some(Growth { nodes, checkpoint: checkpoint_of(commit, &self.header.origin)?, frontier })
     }
 
-    fn take(
-        &mut self,
-        frame: &Frame<'_>,
-        checkpoint: SignedCheckpoint,
-        accepted: &mut impl FnMut(&Frame<'_>, &SignedCheckpoint),
-    ) {
+    fn take(&mut self, frame: &Frame<'_>, growth: Growth) {
         for entry in frame.entries() {
-            self.chain.push(&entry.envelope, entry.leaf, |_, _| ());
+            self.chain.follow(&entry.envelope, entry.leaf);
             let payload_bytes = match entry.stored {
                 Stored::Present { payload, .. } => payload.len(),
                 Stored::Erased => 0,
             };
             self.tally.add(&entry.envelope, payload_bytes);
         }
+        self.chain.frontier = growth.frontier;
         self.tally.frames += 1;
         self.mark = self.mark.max(frame.header().start.synced_through);
-        accepted(frame, &checkpoint);
         let header = frame.header();
+        let checkpoint = growth.checkpoint;
         self.frames.push(ScannedFrame { first: header.start.first, end: header.end(), at: self.end, checkpoint });
         self.end = self.end.plus(header.frame_len as u64).align_up();
     }
@@ -174,7 +180,7 @@ impl Scan {
             if let Some(bytes) = read_frame(file, at)?
                 && let Ok(frame) = Frame::decode(&bytes)
                 && frame.header().start.nonce == self.header.nonce
-                && self.commit_is_signed(&frame, key)
+                && checkpoint_of(frame.commit(), &self.header.origin).is_some_and(|found| is_signed(&found, key))
             {
                 self.mark = self.mark.max(frame.header().start.synced_through);
             }
@@ -182,16 +188,17 @@ impl Scan {
         }
         Ok(())
     }
-
-    fn commit_is_signed(&self, frame: &Frame<'_>, key: &VerifierKey) -> bool {
-        let commit = frame.commit();
-        let origin = &self.header.origin;
-        let text = Checkpoint { origin: origin.clone(), size: commit.size, root: commit.root }.text();
-        commit.signatures.iter().any(|signature| key.verifies(&text, &signature.to_note(origin)))
-    }
 }
 
-fn is_signed(checkpoint: &SignedCheckpoint, key: &VerifierKey) -> bool {
+/// The checkpoint a frame's commit states, unverified.
+pub(crate) fn checkpoint_of(commit: &FrameCommit, origin: &Origin) -> Option<SignedCheckpoint> {
+    let checkpoint = Checkpoint { origin: origin.clone(), size: commit.size, root: commit.root };
+    let signatures = commit.signatures.iter().map(|signature| signature.to_note(origin)).collect();
+    SignedCheckpoint::new(checkpoint, signatures).ok()
+}
+
+/// True when a key signed a checkpoint.
+pub(crate) fn is_signed(checkpoint: &SignedCheckpoint, key: &VerifierKey) -> bool {
     let note = checkpoint.note();
     note.signatures().iter().any(|signature| key.verifies(note.text(), signature))
 }

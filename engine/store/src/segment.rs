@@ -1,12 +1,13 @@
 //! Segments as readers see them.
 
 use crate::disk::{Disk, DiskFile, read_exact};
-use counterfoil_format::frame::{FRAME_HEADER_LEN, FrameHeader, FrameIndex};
+use crate::recovery;
+use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameIndex};
 use counterfoil_format::{
     ByteOffset, FOOTER_TRAILER_LEN, FRAME_ALIGN, FormatError, Generation, LEAF_BLOCK, LeafFileHead, SEGMENT_HEADER_LEN,
     SegmentFooter, SegmentHeader, SegmentId, ShortPreamble, leaves_file_name, segment_file_name,
 };
-use counterfoil_proof::{LeafHash, LeafIndex};
+use counterfoil_proof::{LeafHash, LeafIndex, Origin, SignedCheckpoint, StreamName};
 use std::io;
 use std::sync::{Arc, RwLock};
 
@@ -114,17 +115,21 @@ impl Segment {
         FrameHeader::decode(&bytes).map_err(|error| SegmentError::Damaged { offset: at, error })
     }
 
+    /// The checkpoint a frame states, unverified; `None` when it cannot be read.
+    pub(crate) fn frame_checkpoint(&self, at: ByteOffset, origin: &Origin) -> Option<SignedCheckpoint> {
+        let header = self.frame_header(at).ok()?;
+        let bytes = read_exact(&*self.file, at.0, header.frame_len).ok()?;
+        let frame = Frame::decode_ignoring_checksum(&bytes).ok()?;
+        recovery::checkpoint_of(frame.commit(), origin)
+    }
+
     /// Index behind the last receipt of a frame.
     pub(crate) fn frame_end(&self, at: ByteOffset) -> Result<LeafIndex, SegmentError> {
         Ok(self.frame_header(at)?.end().next_index())
     }
 
     /// True when a frame has receipts of a stream.
-    pub(crate) fn frame_mentions(
-        &self,
-        at: ByteOffset,
-        stream: &counterfoil_proof::StreamName,
-    ) -> Result<bool, SegmentError> {
+    pub(crate) fn frame_mentions(&self, at: ByteOffset, stream: &StreamName) -> Result<bool, SegmentError> {
         let header = self.frame_header(at)?;
         let bytes = read_exact(&*self.file, at.0, header.names_end())?;
         FrameIndex::mentions(&bytes, stream).map_err(|error| SegmentError::Damaged { offset: at, error })

@@ -264,8 +264,7 @@ impl Sequencer {
                 let rules = Rules::clone(&self.rules).apply(control);
                 self.rules = Arc::new(rules.expect("the ledger writes no control receipt that breaks its own rules"));
             } else {
-                let closes = envelope.closes_stream;
-                heads.advance(&envelope.stream, envelope.index, envelope.stream_seq, leaf, closes);
+                assert!(heads.advance(&envelope, leaf), "a receipt is given the place behind its stream's head");
             }
             self.active.tally.add(&envelope, receipt.new.payload.len());
             receipts.push(AppendedReceipt { index: envelope.index, stream_seq: envelope.stream_seq, leaf });

@@ -429,6 +429,44 @@ mod recovery {
     }
 
     #[test]
+    fn damage_in_a_sealed_envelope_refuses_appends_and_the_rest_is_served() {
+        let scratch = Scratch::new();
+        let ledger = scratch.open();
+        ledger.append(batch(vec![receipt("alpha", "1")])).unwrap();
+        ledger.append(batch(vec![receipt("bravo", "2")])).unwrap();
+        ledger.seal().unwrap();
+        ledger.close().unwrap();
+        let at = copy(&scratch, SEGMENT).windows(5).position(|window| window == b"alpha").unwrap();
+        overwrite(&scratch, SEGMENT, at as u64, b"X");
+        let refusal = refusal(&scratch);
+        assert_eq!((refusal.path.as_str(), refusal.offset.0), (SEGMENT, 8192));
+        let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+        assert!(matches!(ledger.get(LeafIndex(1)), Err(ReadError::Corrupt { .. })));
+        assert!(ledger.get(LeafIndex(2)).is_ok());
+        let stream = |name| Selection::Stream { stream: StreamName::new(name).unwrap(), from: StreamSeq(0) };
+        assert_eq!(ledger.read(&stream("bravo"), None, 9, 999).unwrap().receipts.len(), 1);
+    }
+
+    #[test]
+    fn damage_in_a_sealed_payload_keeps_no_ledger_from_opening() {
+        let scratch = Scratch::new();
+        let ledger = scratch.open();
+        ledger.append(batch(vec![receipt("a", "alpha-alpha"), receipt("a", "bravo-bravo")])).unwrap();
+        ledger.seal().unwrap();
+        ledger.close().unwrap();
+        let before = scratch.open().checkpoint();
+        let at = copy(&scratch, SEGMENT).windows(11).position(|window| window == b"bravo-bravo").unwrap();
+        overwrite(&scratch, SEGMENT, at as u64, b"X");
+        let ledger = scratch.open();
+        assert_eq!(ledger.checkpoint(), before);
+        assert!(ledger.get(LeafIndex(1)).is_ok());
+        assert!(matches!(ledger.get(LeafIndex(2)), Err(ReadError::Corrupt { .. })));
+        ledger.close().unwrap();
+        let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+        assert_eq!(ledger.checkpoint(), before);
+    }
+
+    #[test]
     fn a_flipped_payload_is_reported_and_its_neighbours_are_served() {
         let scratch = Scratch::new();
         let ledger = scratch.open();

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 #[command(after_help = "Try it: counterfoil demo")]
 pub(crate) struct Cli {
     /// Print one JSON document on stdout; failures too: {"error":{"code","message","next"}}
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Keygen(KeygenArgs),
     /// Append one receipt, and get its proof
     #[command(
-        after_help = "Example:\n  echo '{\"refund\":\"refused\"}' | counterfoil append - --stream incident/INC-42 --kind decision.refused/1"
+        after_help = "Example:\n  counterfoil append refusal.json --stream incident/INC-42 --kind decision.refused/1"
     )]
     Append(AppendArgs),
     /// Append one receipt per line of JSON
@@ -168,7 +168,7 @@ pub(crate) struct ServerArgs {
     /// How long an answer may take, retries included; a refused connection fails at once
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = some_time)]
     pub(crate) timeout: Duration,
-    /// Where the ledger's key and last checkpoint are remembered [default: $XDG_STATE_HOME/counterfoil/<ledger id>]
+    /// Where the ledger's key and last checkpoint are remembered [default: $XDG_STATE_HOME/counterfoil/LEDGER_ID]
     ///
     /// The key is trusted at first use. From then on a server that states another key, shrank or forked is exit code 1,
     /// with both notes shown. With the default, another ledger id means another folder: name the folder to pin a ledger.
@@ -364,8 +364,8 @@ fn stream_seq(text: &str) -> Result<StreamSeq, core::num::ParseIntError> {
 }
 
 fn subject(text: &str) -> Result<Subject, &'static str> {
-    let bytes = unhex(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.map(Subject).ok_or("a subject is 32 lower-case hexadecimal digits")
+    let bytes = unhex(&text.to_ascii_lowercase()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Subject).ok_or("a subject is 32 hexadecimal digits")
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

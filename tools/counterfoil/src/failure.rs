@@ -95,8 +95,6 @@ impl From<ClientError> for Failure {
         };
         let next = match &error {
             ClientError::Timeout { .. } => "see whether the server runs, or allow more --timeout",
-            // A command has no request id to repeat, which is what the client's own advice is about.
-            ClientError::Unreachable(report) if report.next.contains("request id") => "see whether the server runs",
             other => other.next(),
         };
         Self::new(exit, error.code(), error.to_string(), next)

@@ -27,11 +27,16 @@ impl Session {
         let identity = client.identity();
         let state = State::open(server.state.as_deref(), &identity.ledger_id)?;
         state.pin(&identity.key)?;
-        let latest = match state.seen(&identity.key)? {
-            Some(seen) => client.check_extends(&seen).await.map_err(|error| unmasked(error, &state))?,
+        let mut latest = None;
+        for seen in state.seen(&identity.key)? {
+            latest = Some(client.check_extends(&seen).await.map_err(|error| unmasked(error, &state))?);
+        }
+        let latest = match latest {
+            Some(latest) => latest,
             None => client.checkpoint().await?,
         };
         state.remember(latest.signed())?;
+        state.settle(latest.signed())?;
         Ok(Self { client, state, latest })
     }
 
@@ -47,13 +52,14 @@ impl Session {
 
     /// Remembers the checkpoint of an answer, once the ledger is shown to extend both it and what was seen before.
     ///
-    /// Whatever the answer acknowledged is done, so only a broken promise fails here, not a server that went away.
+    /// Whatever the answer acknowledged is done, so only a broken promise fails here, not a server that went away: then
+    /// the next command asks.
     pub(crate) async fn remember(&self, answered: &VerifiedCheckpoint) -> Result<(), Failure> {
         for seen in [&self.latest, answered] {
             match self.client.check_extends(seen.signed()).await {
                 Ok(_) => {}
                 Err(error @ Error::Verification(_)) => return Err(unmasked(error, &self.state)),
-                Err(_) => return Ok(()),
+                Err(_) => return self.state.acknowledge(answered.signed()),
             }
         }
         self.state.remember(answered.signed())

@@ -76,15 +76,15 @@ impl FrameIndex {
         head.envelope(&self.header.start, at, names, &mut leaf_of)
     }
 
-    /// Stream of the receipt at place `at`, its position in it, and whether it closes it.
+    /// Stream of the receipt at place `at`, and its position in it.
     ///
     /// # Errors
     /// [`FormatError::Name`] when the name breaks the rules of streams.
-    pub fn stream_of(&self, at: usize) -> Result<(&StreamName, StreamSeq, bool), FormatError> {
+    pub fn stream_of(&self, at: usize) -> Result<(&StreamName, StreamSeq), FormatError> {
         let head = &self.heads[at];
         let stream = &self.names[usize::from(head.stream)].stream;
         let stream = stream.as_ref().map_err(|error| FormatError::Name { field: "stream", error: *error })?;
-        Ok((stream, head.stream_seq, head.closes_stream))
+        Ok((stream, head.stream_seq))
     }
 
     /// Salt of the payload at place `at`, and where in the frame it is; `None` when it is erased.

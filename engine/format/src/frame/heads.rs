@@ -55,7 +55,7 @@ pub(super) struct Head {
     stream_prev: StreamPrev,
     class: ClassId,
     media: Media,
-    pub(super) closes_stream: bool,
+    closes_stream: bool,
     digest: Hash,
     subject: Option<Subject>,
     links: Vec<Link>,

@@ -6,14 +6,14 @@ use crate::admit::{Fields, Fingerprinter};
 use crate::chain::Chain;
 use crate::disk::DiskFile;
 use crate::keeper::SealJob;
-use crate::recovery::{self, Decision, Evidence, Scan};
+use crate::recovery::{self, Decision, Evidence, Growth, Scan};
 use crate::repair;
 use crate::segment::{self, Segment};
 use crate::types::{AppendedReceipt, BatchId};
 use crate::window::{Answer, Remembered};
 use counterfoil_format::frame::{BatchLabel, Frame, Stored};
 use counterfoil_format::{ByteOffset, HeadSlot, ManifestEntry, SegmentId, SegmentState};
-use counterfoil_proof::{Envelope, Frontier, SignedCheckpoint, TreeSize, VerifierKey};
+use counterfoil_proof::{Envelope, SignedCheckpoint, TreeSize, VerifierKey};
 use counterfoil_rules::ControlReceipt;
 use std::sync::Arc;
 
@@ -87,12 +87,11 @@ impl Loader<'_> {
             let damage = Damage::Discontinuous { expected: expected.frontier.size(), found: header.frontier.size() };
             return Err(refuse(path, ByteOffset(0), damage));
         }
-        let mut frontier = header.frontier.clone();
         let (key, head) = (self.signing_key().clone(), self.head);
         let mut fault = None;
-        let scan = recovery::scan(file, &key, head.as_ref(), |frame, checkpoint| {
+        let scan = recovery::scan(file, &key, head.as_ref(), |at, frame, growth| {
             if fault.is_none() {
-                fault = self.take_frame(frame, checkpoint, &mut frontier).err();
+                fault = self.take_frame(path, at, frame, growth).err();
             }
         })
         .map_err(in_segment(path))?;
@@ -102,30 +101,21 @@ impl Loader<'_> {
         }
     }
 
-    fn take_frame(
-        &mut self,
-        frame: &Frame<'_>,
-        checkpoint: &SignedCheckpoint,
-        frontier: &mut Frontier,
-    ) -> Result<(), OpenError> {
+    fn take_frame(&mut self, path: &str, at: ByteOffset, frame: &Frame<'_>, growth: &Growth) -> Result<(), OpenError> {
+        for (place, node) in &growth.nodes {
+            self.tree.push(*place, *node);
+        }
         for entry in frame.entries() {
             let envelope = &entry.envelope;
-            frontier.push(entry.leaf, |at, node| self.tree.push(at, node));
             match entry.stored {
                 Stored::Present { payload, .. } if envelope.is_control() => {
                     self.fold(ControlReceipt { envelope, payload })?;
                 }
                 _ if envelope.is_control() => {}
-                _ => self.heads.advance(
-                    &envelope.stream,
-                    envelope.index,
-                    envelope.stream_seq,
-                    entry.leaf,
-                    envelope.closes_stream,
-                ),
+                _ => self.follow_stream(envelope, entry.leaf).map_err(|error| refuse(path, at, error))?,
             }
         }
-        self.remember_batches(frame, checkpoint);
+        self.remember_batches(frame, &growth.checkpoint);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::types::Identity;
 use crate::window::Window;
 use counterfoil_format::frame::{Frame, Stored};
 use counterfoil_format::{
-    ByteOffset, FormatError, HEAD_FILE_LEN, HeadSlot, Manifest, newest_slot, parse_segment_file_name,
+    ByteOffset, FormatError, HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, Manifest, newest_slot, parse_segment_file_name,
 };
 use counterfoil_proof::{CheckpointSigner, SignedCheckpoint, TreeSize, VerifierKey};
 use counterfoil_rules::{ControlReceipt, Recovered, Rules};
@@ -137,12 +137,17 @@ fn make_durable(disk: &dyn Disk, head: Option<&HeadSlot>) -> Result<(), OpenErro
     for folder in [FOLDER, ""] {
         disk.sync_dir(folder).map_err(at(folder))?;
     }
-    if let Some(slot) = head {
-        // A crash here can damage this slot only, and the other one counts. The next write goes to the other one: without
-        // this line, a crash there could leave two bad slots.
-        write_head(disk, slot)?;
+    let bytes = disk::read_file(disk, "HEAD", HEAD_FILE_LEN as u64).map_err(at("HEAD"))?;
+    let is_valid = |place: usize| {
+        let slot = bytes.get(place..place + HEAD_SLOT_LEN);
+        slot.is_some_and(|slot| HeadSlot::decode(slot, ByteOffset(place as u64)).is_ok())
+    };
+    // Every write of HEAD finds the slot it does not touch durable. So if one slot is bad, the good one is; if both are
+    // good, a crash here damages the newest only, and the other one counts.
+    match head {
+        Some(newest) if is_valid(0) && is_valid(HEAD_SLOT_LEN) => write_head(disk, newest),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn write_head(disk: &dyn Disk, slot: &HeadSlot) -> Result<(), OpenError> {
@@ -240,9 +245,16 @@ impl<'a> Loader<'a> {
                 return Err(refuse("MANIFEST", ByteOffset(0), FormatError::NotCanonical { rule }));
             }
         };
-        let checkpoint = match self.checkpoint.take() {
-            Some(checkpoint) => checkpoint,
-            None => Arc::new(self.last_sealed_checkpoint()?),
+        let signer = match self.mode {
+            Mode::Write => Some(self.signer(&self.rules().genesis().checkpoint_key)?),
+            Mode::ReadOnly => None,
+        };
+        let checkpoint = match (self.checkpoint.take(), &signer) {
+            (Some(checkpoint), _) => checkpoint,
+            // The last segment holds no frame yet. Ed25519 is deterministic: this is the checkpoint that ended the one
+            // before it, byte for byte, whatever became of that frame since.
+            (None, Some(signer)) => Arc::new(signer.sign(chain.frontier.size(), chain.frontier.root())),
+            (None, None) => Arc::new(self.last_sealed_checkpoint()?),
         };
         let size = checkpoint.unverified().size;
         if self.mode == Mode::Write && size < self.mark {
@@ -250,7 +262,6 @@ impl<'a> Loader<'a> {
         }
         let rules = self.rules.take().expect("genesis is loaded first");
         let genesis = rules.genesis().clone();
-        let signer = if self.mode == Mode::Write { Some(self.signer(&genesis.checkpoint_key)?) } else { None };
         let head = read_head(self.disk(), self.mode)?;
         let identity = Identity {
             ledger_id: self.manifest.ledger_id,
@@ -291,16 +302,18 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// When the last segment holds no frame yet, the latest checkpoint ends the segment before it.
+    /// The last signed checkpoint of the last sealed segment, for a reader without the ledger's key.
     fn last_sealed_checkpoint(&self) -> Result<SignedCheckpoint, OpenError> {
-        let sealed = self.segments.iter().rev().find(|segment| matches!(segment.state, State::Sealed { .. }));
-        let segment = sealed.ok_or_else(|| refuse(FOLDER, ByteOffset(0), Damage::Missing))?;
-        let path = segment::segment_path(segment.id, segment.generation);
-        let mut last = None;
-        let key = self.signing_key();
-        recovery::scan(&*segment.file, key, None, |_, checkpoint| last = Some(checkpoint.clone()))
-            .map_err(in_segment(&path))?;
-        last.ok_or_else(|| refuse(path, ByteOffset(0), FormatError::Truncated))
+        for segment in self.segments.iter().rev() {
+            let State::Sealed { leaves, .. } = &segment.state else { continue };
+            for (_, offset) in leaves.frames.iter().rev() {
+                let found = segment.frame_checkpoint(*offset, &self.rules().genesis().origin);
+                if let Some(found) = found.filter(|found| recovery::is_signed(found, self.signing_key())) {
+                    return Ok(found);
+                }
+            }
+        }
+        Err(refuse(FOLDER, ByteOffset(0), Damage::Missing))
     }
 
     fn signer(&self, expected: &VerifierKey) -> Result<CheckpointSigner, OpenError> {

@@ -12,7 +12,7 @@ use crate::tree::{Place, Tree};
 use counterfoil_format::{
     ByteOffset, FormatError, LEAF_BLOCK, LeafFile, LeafFileHead, ManifestEntry, SegmentFooter, SegmentState,
 };
-use counterfoil_proof::{Frontier, Hash, LeafHash, LeafIndex, NodeCoordinate};
+use counterfoil_proof::{Envelope, Frontier, Hash, LeafHash, LeafIndex, NodeCoordinate};
 use counterfoil_rules::ControlReceipt;
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Loader<'_> {
         }
         let mut leaves = Vec::new();
         let key = &self.rules().genesis().checkpoint_key;
-        let scan = recovery::scan(file, key, None, |frame, _| {
+        let scan = recovery::scan(file, key, None, |_, frame, _| {
             leaves.extend(frame.entries().iter().map(|entry| entry.leaf));
         })
         .map_err(in_segment(path))?;
@@ -83,22 +83,41 @@ impl Loader<'_> {
         segment::open_leaf_file(self.disk(), entry.id, entry.generation).map_err(in_segment(&leaves_path))
     }
 
-    /// Takes in the streams of a sealed segment.
+    /// Takes in the streams of a sealed segment, every envelope recomputed against its leaf hash. A reader goes on behind
+    /// damage; a writer could give a stream's next receipt the wrong place, and refuses.
     fn load_heads(&mut self, segment: &Segment) -> Result<(), SegmentError> {
         let State::Sealed { leaves, .. } = &segment.state else { unreachable!("only sealed segments are handed in") };
-        for (first, offset) in leaves.frames.clone() {
-            let frame = segment.frame_index(offset)?;
-            let hashes = segment.leaves(first, frame.header().receipts as u64)?;
-            for (place, leaf) in hashes.iter().enumerate() {
-                let damaged = |error| SegmentError::Damaged { offset, error };
-                let (stream, seq, closes) = frame.stream_of(place).map_err(damaged)?;
-                let index = LeafIndex(first.0 + place as u64);
-                if !stream.is_control() {
-                    self.heads.advance(stream, index, seq, *leaf, closes);
-                }
+        for (first, offset) in &leaves.frames {
+            match self.load_frame_heads(segment, *first, *offset) {
+                Err(SegmentError::Damaged { .. }) if self.mode == Mode::ReadOnly => {}
+                other => other?,
             }
         }
         Ok(())
+    }
+
+    fn load_frame_heads(&mut self, segment: &Segment, first: LeafIndex, at: ByteOffset) -> Result<(), SegmentError> {
+        let damaged = |error| SegmentError::Damaged { offset: at, error };
+        let frame = segment.frame_index(at)?;
+        let hashes = segment.leaves(first, frame.header().receipts as u64)?;
+        for (place, leaf) in hashes.iter().enumerate() {
+            let envelope = frame.envelope(place, |earlier| hashes[earlier]).map_err(damaged)?;
+            if envelope.leaf_hash() != *leaf {
+                return Err(damaged(FormatError::NotCanonical { rule: "an envelope hashes to its leaf" }));
+            }
+            if !envelope.is_control() {
+                self.follow_stream(&envelope, *leaf).map_err(damaged)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a stream's head. A reader does without the heads of streams that were written wrongly.
+    pub(super) fn follow_stream(&mut self, envelope: &Envelope, leaf: LeafHash) -> Result<(), FormatError> {
+        if self.heads.advance(envelope, leaf) || self.mode == Mode::ReadOnly {
+            return Ok(());
+        }
+        Err(FormatError::NotCanonical { rule: "a stream is gap-free and ends when it is closed" })
     }
 
     /// Folds the control receipts of a sealed segment.

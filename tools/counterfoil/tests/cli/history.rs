@@ -79,3 +79,26 @@ fn damaged_state_is_never_overwritten() {
     assert_eq!(server.error(3, &["checkpoint", "--state", &state]).code, "BAD_STATE");
     assert_eq!(std::fs::read(desk.path("pinned/checkpoint")).unwrap(), b"not a note");
 }
+
+#[test]
+fn what_was_acknowledged_before_the_server_died_must_be_there_when_it_comes_back() {
+    let desk = Desk::new();
+    desk.copy_ledger("backup");
+    let server = desk.serve();
+    let lines: String = (0..200_000).map(|n| format!("{n}\n")).collect();
+    let file = desk.write("lines", &lines);
+    let ingest = ["ingest", &file, "--stream", "s", "--kind", "test.line/1", "--batch", "10"];
+    let failure = server.error_while(3, &ingest, |server| {
+        while server.size() < 100 {}
+        server.kill();
+    });
+    assert_eq!(failure.code, "UNREACHABLE");
+    assert!(failure.message.contains("are acknowledged"), "{}", failure.message);
+    drop(server);
+    desk.swap_ledger("backup", "killed");
+    let server = desk.serve();
+    assert_eq!(server.error(1, &["checkpoint"]).code, "LEDGER_SHRANK");
+    drop(server);
+    desk.swap_ledger("killed", "backup");
+    desk.serve().json(&["checkpoint"]);
+}

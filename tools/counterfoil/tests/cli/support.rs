@@ -220,6 +220,27 @@ impl<'a> Serving<'a> {
         self.run_with(&all, stdin).error(code)
     }
 
+    /// Runs a client command with `--json` that must fail because of what happens meanwhile.
+    #[track_caller]
+    pub(crate) fn error_while(&self, code: i32, args: &[&str], meanwhile: impl FnOnce(&Self)) -> Failure {
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| self.run(&[&["--json"], args].concat()));
+            meanwhile(self);
+            running.join().unwrap().error(code)
+        })
+    }
+
+    /// Receipts in the ledger now.
+    pub(crate) fn size(&self) -> u64 {
+        self.json(&["checkpoint", "--state", &self.desk.text("observer")])["size"].as_u64().unwrap()
+    }
+
+    /// Ends the server at once, as the power does.
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
+    }
+
     /// Appends one JSON payload to a stream.
     #[track_caller]
     pub(crate) fn append(&self, stream: &str, payload: &str) -> Value {

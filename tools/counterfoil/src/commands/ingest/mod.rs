@@ -22,6 +22,7 @@ use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::Path;
+use tokio::sync::mpsc::Receiver;
 
 /// A batch holds no more bytes than this, one long line excepted, so that what is in flight stays small.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -43,23 +44,15 @@ pub(crate) async fn run(args: IngestArgs, output: &Output) -> Result<Ingested, F
     let mut batches = spawn(input, recipe(&args, &session.client().identity().limits)?);
     let stream = session.client().append_stream(StreamOptions::default()).await?;
     let mut upload = Upload { stream, in_flight: VecDeque::new(), done: Done::default() };
-    let ended = loop {
-        match batches.recv().await.expect("the thread that reads tells how the input ended") {
-            Ok(batch) => {
-                upload.send(batch).await?;
-                progress.at(upload.done.bytes, upload.done.receipts);
-            }
-            Err(ended) => break ended,
-        }
-    };
-    upload.finish().await?;
+    let ended = upload.send_all(&mut batches, &progress).await;
     let done = upload.done;
     let seconds = progress.elapsed();
     drop(progress);
+    // Also when the stream broke: what was acknowledged must be there when the server comes back.
     if let Some(checkpoint) = &done.checkpoint {
         session.remember(checkpoint).await?;
     }
-    let skipped = judge(ended, &args.file, &done, output)?;
+    let skipped = judge(ended?, &args.file, &done, output)?;
     tell_rate(&done, seconds, output);
     Ok(Ingested {
         receipts: done.receipts,
@@ -123,6 +116,24 @@ struct Sent {
 }
 
 impl Upload {
+    /// Sends batches until the input ends, and waits until all are acknowledged.
+    async fn send_all(
+        &mut self,
+        batches: &mut Receiver<Result<Batch, Ended>>,
+        progress: &Progress,
+    ) -> Result<Ended, Failure> {
+        loop {
+            match batches.recv().await.expect("the thread that reads tells how the input ended") {
+                Ok(batch) => self.send(batch).await?,
+                Err(ended) => {
+                    self.finish().await?;
+                    return Ok(ended);
+                }
+            }
+            progress.at(self.done.bytes, self.done.receipts);
+        }
+    }
+
     async fn send(&mut self, batch: Batch) -> Result<(), Failure> {
         let Batch { receipts, first_line, last_line } = batch;
         let bytes = receipts.iter().map(|receipt| receipt.payload.len() as u64).sum();
@@ -166,7 +177,9 @@ impl Upload {
         }
         let Some(first) = in_flight.next() else { return failure };
         let (from, to) = (first.first_line, in_flight.next_back().unwrap_or(first).last_line);
-        let next = format!("{}; find out which of them are by `counterfoil read` before you go on", failure.report.next);
+        // The client's own advice, to repeat the session, is not for a process that ends here.
+        let first_step = if unknown { "see whether the server runs" } else { &failure.report.next };
+        let next = format!("{first_step}; find out by `counterfoil read` which of these lines are in the ledger");
         failure.with_more(&format!("lines {from} to {to} may be in the ledger or not")).with_next(next)
     }
 }
