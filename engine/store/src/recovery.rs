@@ -114,6 +114,10 @@ pub(crate) fn scan(
     while let Some(bytes) = read_frame(file, scan.end)? {
         let Ok(frame) = Frame::decode(&bytes) else { break };
         let Some(growth) = scan.grow(&frame, head) else { break };
+        // A frame and the zeros behind it are one write: where the zeros are damaged, it was never acknowledged.
+        if !padding_is_zero(file, scan.end.plus(bytes.len() as u64))? {
+            break;
+        }
         accepted(scan.end, &frame, &growth);
         scan.take(&frame, growth);
     }
@@ -217,6 +221,25 @@ fn read_frame(file: &dyn DiskFile, at: ByteOffset) -> io::Result<Option<Vec<u8>>
         Err(error) if end_of_file(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether only zeros, or the end of the file, lie between the end of a frame and the place of the next one.
+fn padding_is_zero(file: &dyn DiskFile, frame_end: ByteOffset) -> io::Result<bool> {
+    let end = frame_end.align_up();
+    let mut buffer = vec![0; usize::try_from(end.0 - frame_end.0).expect("less than 4 KiB")];
+    let mut at = frame_end;
+    while at < end {
+        let rest = usize::try_from(end.0 - at.0).expect("less than 4 KiB");
+        let read = file.read_at(&mut buffer[..rest], at.0)?;
+        if read == 0 {
+            break;
+        }
+        if buffer[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at = at.plus(read as u64);
+    }
+    Ok(true)
 }
 
 /// The footer of a scanned segment.
