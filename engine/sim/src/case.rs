@@ -19,6 +19,8 @@ pub struct Case {
     pub seed: u64,
     /// What is wrong with the disk.
     pub lie: Lie,
+    /// Nothing unsynced survives a power cut, instead of what the seed decides.
+    pub harsh: bool,
     /// Processes, in order. The first creates the ledger.
     pub boots: Vec<Boot>,
 }
@@ -93,7 +95,7 @@ impl Case {
         let mut boots: Vec<Boot> = boots.collect();
         // Life goes on after the last recovery, and ends badly once more.
         boots.push(Boot { steps: steps(&mut rng, 4), fault: None, end: rng.pick(&[End::Kill, End::PowerCut]) });
-        Self { seed, lie: Lie::None, boots }
+        Self { seed, lie: Lie::None, harsh: false, boots }
     }
 
     /// The boot that every enumeration strikes: a ledger is created, filled, sealed and reopened.

@@ -99,10 +99,16 @@ impl CrashDisk {
         state.trace.add(operation, path, detail);
         state.process.calls += 1;
         state.process.changes += u64::from(changes);
+        if let Some(Fault { at: FaultPoint::Named(name, place, _), .. }) = state.process.fault {
+            state.process.named += u64::from(name == operation && path.starts_with(place));
+        }
         let now = &state.process;
         let strikes = |fault: &Fault| match fault.at {
             FaultPoint::Call(number) => number == now.calls,
             FaultPoint::Change(number) => changes && number == now.changes,
+            FaultPoint::Named(name, place, number) => {
+                name == operation && path.starts_with(place) && number == now.named
+            }
         };
         let Some(fault) = now.fault.filter(strikes) else { return Ok((state, Verdict::Done)) };
         state.process.fault = None;
@@ -248,6 +254,7 @@ impl Handle {
         let (mut state, verdict) = self.enter(operation, 0, true)?;
         let state = &mut *state;
         let lies = state.lie == Lie::SyncDoesNothing;
+        let mood = state.mood();
         let file = state.files.get_mut(&self.id).expect("files stay while the machine runs");
         match verdict {
             _ if lies => Ok(()),
@@ -259,7 +266,7 @@ impl Handle {
                 if effect == Effect::Whole {
                     file.sync(with_metadata);
                 } else if loses_data {
-                    file.lose_unsynced(&mut state.rng);
+                    file.lose_unsynced(&mut state.rng, mood);
                 }
                 Err(error)
             }

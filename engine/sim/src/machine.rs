@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// When a planted fault strikes. Both count from 1 in the process it is planted in.
+/// When a planted fault strikes. All count from 1 in the process it is planted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
     /// The n-th call of any kind.
     Call(u64),
     /// The n-th call that changes something. For a crash the calls between two changes are all the same.
     Change(u64),
+    /// The n-th call of this operation on a path that begins so.
+    Named(&'static str, &'static str, u64),
 }
 
 /// What strikes.
@@ -90,6 +92,7 @@ pub(crate) struct State {
     files_made: u64,
     pub(crate) rng: Rng,
     pub(crate) lie: Lie,
+    harsh: bool,
     pub(crate) process: Process,
     /// Digest and, when asked for, text of all calls so far.
     pub(crate) trace: Trace,
@@ -127,6 +130,8 @@ pub(crate) struct Process {
     pub(crate) locked: bool,
     pub(crate) calls: u64,
     pub(crate) changes: u64,
+    /// Calls that the fault's name fits.
+    pub(crate) named: u64,
     pub(crate) fault: Option<Fault>,
     pub(crate) faulted: bool,
     pub(crate) stopped: bool,
@@ -151,6 +156,7 @@ impl Machine {
             files_made: 0,
             rng: Rng::fork(seed, 1),
             lie,
+            harsh: false,
             process: Process::default(),
             trace: Trace::default(),
         };
@@ -160,6 +166,11 @@ impl Machine {
     /// Keeps a line for every call from here on.
     pub fn record_trace(&self) {
         self.0.state().trace.lines = Some(Vec::new());
+    }
+
+    /// From here on nothing unsynced survives: every name is lost, every sector turns to garbage.
+    pub fn be_harsh(&self) {
+        self.0.state().harsh = true;
     }
 
     /// Starts a process. Whatever ran before is gone, with its lock; what it wrote is as it left it.
@@ -177,7 +188,7 @@ impl Machine {
         let mut state = self.0.state();
         state.process.stopped = true;
         self.0.gate.notify_all();
-        let mood = Mood::of(&mut state.rng);
+        let mood = state.mood();
         state.power_cut(mood);
     }
 
@@ -307,6 +318,11 @@ impl State {
         assert_eq!(folder, same, "the engine renames inside one folder");
         self.folder(folder)?.apply(Change::Rename(from.to_owned(), to.to_owned(), Entry::File(id)));
         Ok(())
+    }
+
+    /// How the next failure treats what was not synced.
+    pub(crate) fn mood(&mut self) -> Mood {
+        if self.harsh { Mood::HARSH } else { Mood::of(&mut self.rng) }
     }
 
     fn power_cut(&mut self, mood: Mood) {

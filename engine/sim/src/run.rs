@@ -68,6 +68,9 @@ pub fn enumerate(boot: usize, case_at: impl Fn(u64) -> Case) -> Result<u64, Viol
 /// # Errors
 /// The first promise that was seen broken.
 pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
+    if case.harsh {
+        machine.be_harsh();
+    }
     let mut model = Model::default();
     let mut outcome = Outcome::default();
     let mut finish = Boot { steps: Vec::new(), fault: None, end: End::Close };

@@ -21,6 +21,8 @@ pub(crate) struct Mood {
 }
 
 impl Mood {
+    pub(crate) const HARSH: Self = Self { survives: 0, garbage: 256 };
+
     pub(crate) fn of(rng: &mut Rng) -> Self {
         let survives = rng.pick(&[0, 256, 128, 128, 40, 216]);
         let garbage = rng.pick(&[0, 0, 8, 80]);
@@ -121,8 +123,7 @@ impl SimFile {
     }
 
     /// A sync that failed: part of it reached the disk, and the page cache believes that nothing is left to write.
-    pub(crate) fn lose_unsynced(&mut self, rng: &mut Rng) {
-        let mood = Mood::of(rng);
+    pub(crate) fn lose_unsynced(&mut self, rng: &mut Rng, mood: Mood) {
         self.settle(rng, mood);
         self.dirty.clear();
     }
@@ -272,7 +273,9 @@ mod tests {
         // Some mood of these seeds loses a sector.
         let lost = (0..20).any(|seed| {
             let mut file = file.clone();
-            file.lose_unsynced(&mut Rng::new(seed));
+            let mut rng = Rng::new(seed);
+            let mood = Mood::of(&mut rng);
+            file.lose_unsynced(&mut rng, mood);
             assert_eq!(content(&file), [8; 4096]);
             file.sync(true);
             file.power_cut(&mut Rng::new(seed), ALL);

@@ -9,7 +9,7 @@ fn crash(number: u64, effect: Effect) -> Option<Fault> {
 }
 
 fn case(seed: u64, boots: Vec<Boot>) -> Case {
-    Case { seed, lie: Lie::None, boots }
+    Case { seed, lie: Lie::None, harsh: false, boots }
 }
 
 /// A crash at every change of the first process, ending as told; a later process goes on and ends in a power cut.

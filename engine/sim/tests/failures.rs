@@ -1,6 +1,8 @@
 //! Each call to the disk failed once, with its effect and without it.
 
-use counterfoil_sim::{Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Lie, Violation, enumerate};
+use counterfoil_sim::{
+    Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Lie, Step, Violation, enumerate, run,
+};
 
 type Verdict = Result<(), Violation>;
 
@@ -12,7 +14,12 @@ fn fail_everywhere(seeds: core::ops::Range<u64>, kind: FaultKind, effect: Effect
             let at = if reads_count { FaultPoint::Call(number) } else { FaultPoint::Change(number) };
             let mixed = seed + number * 1_000_003;
             let first = Case::first_boot(seed, Some(Fault { at, kind, effect }), end);
-            Case { seed: mixed, lie: Lie::None, boots: vec![first, Case::later_boot(mixed, None, End::PowerCut)] }
+            Case {
+                seed: mixed,
+                lie: Lie::None,
+                harsh: false,
+                boots: vec![first, Case::later_boot(mixed, None, End::PowerCut)],
+            }
         })?;
         assert!(ran > 60, "seed {seed}: the first process calls the disk often");
     }
@@ -62,7 +69,7 @@ fn a_call_that_fails_while_recovering_loses_nothing_acknowledged() -> Verdict {
                 Boot { steps: Vec::new(), fault: Some(fault), end: End::Kill },
                 Case::later_boot(mixed, None, End::PowerCut),
             ];
-            Case { seed: mixed, lie: Lie::None, boots }
+            Case { seed: mixed, lie: Lie::None, harsh: false, boots }
         })?;
     }
     Ok(())
@@ -82,8 +89,76 @@ fn a_call_that_failed_is_made_good_before_the_next_power_cut() -> Verdict {
                     Case::later_boot(mixed, Some(crash), End::PowerCut),
                     Case::later_boot(mixed, None, End::PowerCut),
                 ];
-                Case { seed: mixed, lie: Lie::None, boots }
+                Case { seed: mixed, lie: Lie::None, harsh: false, boots }
             })?;
+        }
+    }
+    Ok(())
+}
+
+fn named(operation: &'static str, path: &'static str, number: u64, kind: FaultKind, effect: Effect) -> Option<Fault> {
+    Some(Fault { at: FaultPoint::Named(operation, path, number), kind, effect })
+}
+
+/// The newest slot of HEAD is in the page cache only, and a power cut comes while a slot is written.
+#[test]
+fn a_lost_slot_of_head_is_made_good_before_the_other_one_is_written() -> Verdict {
+    for (lost, torn) in (1..5).flat_map(|lost| (1..4).map(move |torn| (lost, torn))) {
+        let fault = named("sync_data", "HEAD", lost, FaultKind::Eio, Effect::None);
+        let crash = named("write", "HEAD", torn, FaultKind::Crash, Effect::Whole);
+        let boots = vec![
+            Case::first_boot(70, fault, End::Kill),
+            Case::later_boot(70, crash, End::PowerCut),
+            Case::later_boot(70, None, End::PowerCut),
+        ];
+        let outcome = run(&Case { seed: 70, lie: Lie::None, harsh: true, boots })?;
+        assert!(outcome.struck[0], "HEAD is written often");
+    }
+    Ok(())
+}
+
+/// Acknowledged frames above the mark are rewritten from a copy; a kill left the copy's name in the page cache only.
+#[test]
+fn frames_are_not_rewritten_from_a_copy_that_a_power_cut_takes_away() -> Verdict {
+    let mut rewritten = 0;
+    for acknowledged in 2..8 {
+        let idle = |fault, end| Boot { steps: Vec::new(), fault, end };
+        let boots = vec![
+            Case::first_boot(71, named("write", "HEAD", acknowledged, FaultKind::Crash, Effect::None), End::PowerCut),
+            idle(named("sync_dir", "redo", 1, FaultKind::Crash, Effect::None), End::Kill),
+            idle(named("sync_data", "segments/", 1, FaultKind::Crash, Effect::None), End::PowerCut),
+            Case::later_boot(71, None, End::PowerCut),
+        ];
+        let outcome = run(&Case { seed: 71, lie: Lie::None, harsh: true, boots })?;
+        rewritten += u32::from(outcome.struck[1] && outcome.struck[2]);
+    }
+    assert!(rewritten >= 2, "receipts above the mark are rewritten");
+    Ok(())
+}
+
+/// The manifest names a new segment although the system said that there was no space for it: what is appended to the old
+/// one after that would be refused when the ledger is opened again.
+#[test]
+fn a_full_disk_that_renamed_all_the_same_takes_no_more_receipts() -> Verdict {
+    let append = || {
+        let (has_id, conditional, loses_race, closes, with_proofs) = (false, false, false, false, true);
+        Step::Append(Append {
+            receipts: vec![(0, 100), (1, 100)],
+            has_id,
+            conditional,
+            loses_race,
+            closes,
+            with_proofs,
+        })
+    };
+    for effect in [Effect::None, Effect::Whole] {
+        // The first one is that of creation.
+        for (operation, path, number) in [("rename", "MANIFEST", 2), ("sync_dir", "", 8), ("sync_dir", "", 9)] {
+            let steps = vec![append(), Step::Seal, append(), Step::Reopen, append()];
+            let fault = named(operation, path, number, FaultKind::Enospc, effect);
+            let boots = vec![Boot { steps, fault, end: End::Close }, Case::later_boot(72, None, End::PowerCut)];
+            let outcome = run(&Case { seed: 72, lie: Lie::None, harsh: false, boots })?;
+            assert!(outcome.struck[0]);
         }
     }
     Ok(())
