@@ -1,6 +1,8 @@
 //! A crash at every change a ledger makes to its disk, and what must be there afterwards.
 
-use counterfoil_sim::{Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Lie, Violation, enumerate, run};
+use counterfoil_sim::{
+    Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Lie, Step, Violation, enumerate, run,
+};
 
 type Verdict = Result<(), Violation>;
 
@@ -77,6 +79,22 @@ fn a_kill_while_recovering_from_a_power_cut_loses_nothing_acknowledged() -> Verd
 #[test]
 fn a_power_cut_while_recovering_from_a_kill_loses_nothing_acknowledged() -> Verdict {
     crash_in_recovery(22..23, 16, [End::Kill, End::PowerCut])
+}
+
+/// A frame can survive whole while a sector of the zeros behind it does not: it must not be kept as it is, or every audit
+/// from then on finds bytes that belong to nothing.
+#[test]
+fn a_frame_whose_padding_is_damaged_is_cut() -> Verdict {
+    for seed in 1000..1300 {
+        let at = FaultPoint::Named("sync_data", "segments/", 1);
+        let fault = Some(Fault { at, kind: FaultKind::Crash, effect: Effect::None });
+        let receipts = vec![(0, 10)];
+        let (has_id, conditional, loses_race, closes, with_proofs) = (true, false, false, false, false);
+        let append = Append { receipts, has_id, conditional, loses_race, closes, with_proofs };
+        let steps = vec![Step::Append(append)];
+        run(&case(seed, vec![Boot { steps, fault, end: End::PowerCut }]))?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -138,6 +138,10 @@ impl Cutter<'_> {
             if self.sender.is_closed() {
                 break;
             }
+            // Lines that come slowly do not wait for a full batch; lines that come fast fill one meanwhile.
+            if lines.is_drained() && self.sender.capacity() == BATCHES_AHEAD {
+                self.send(number + 1);
+            }
         }
         self.end(Ended::AtEnd(skipped))
     }
@@ -268,6 +272,28 @@ mod tests {
                 "9: it is not JSON, at column 1"
             ]
         );
+    }
+
+    /// Gives one line, and the next only when it is told to.
+    struct Slow(std::sync::mpsc::Receiver<&'static str>);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Ok(text) = self.0.recv() else { return Ok(0) };
+            buffer[..text.len()].copy_from_slice(text.as_bytes());
+            Ok(text.len())
+        }
+    }
+
+    #[test]
+    fn a_line_does_not_wait_for_the_next_one() {
+        let (lines, input) = std::sync::mpsc::channel();
+        let mut receiver = spawn(Box::new(Slow(input)), recipe(false));
+        for number in 1..=3 {
+            lines.send("{\"s\":\"a\"}\n").unwrap();
+            let Ok(batch) = receiver.blocking_recv().unwrap() else { panic!("a batch comes") };
+            assert_eq!((batch.receipts.len(), batch.first_line), (1, number));
+        }
     }
 
     #[test]

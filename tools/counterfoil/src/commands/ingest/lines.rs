@@ -16,11 +16,17 @@ pub(super) struct Lines<R> {
     input: R,
     len_max: usize,
     line: Vec<u8>,
+    drained: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R, len_max: usize) -> Self {
-        Self { input, len_max, line: Vec::new() }
+        Self { input, len_max, line: Vec::new(), drained: false }
+    }
+
+    /// True when nothing of what was read is left: the next line may be long in coming.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// The next line; `None` at the end. A last line without a line feed counts.
@@ -44,6 +50,7 @@ impl<R: BufRead> Lines<R> {
                 self.line.extend_from_slice(part);
             }
             let consumed = part.len() + usize::from(end.is_some());
+            self.drained = consumed == available.len();
             self.input.consume(consumed);
             if end.is_some() {
                 break;
