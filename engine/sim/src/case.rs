@@ -58,7 +58,7 @@ pub enum Step {
     Seal,
     /// Closes the ledger and opens it again.
     Reopen,
-    /// Closes the ledger, opens and closes it once more, and compares bytes. The last step of a process without a fault.
+    /// Closes the ledger, opens and closes it once more, compares bytes and lets the verifier judge them. The last step of a process without a fault.
     OpenTwice,
     /// Reads and proves one receipt.
     Read,

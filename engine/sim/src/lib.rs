@@ -3,7 +3,8 @@
 //!
 //! A [`Case`] is a list of boots. Each boot is one process on the same [`Machine`]: it creates or opens the ledger,
 //! checks it against the [`Model`], works through some steps, and ends in a close, a kill or a power cut; one fault can
-//! be planted at any call to the disk. The last boot opens the ledger twice more and compares bytes.
+//! be planted at any call to the disk. The last boot opens the ledger twice, compares bytes, and lets the verifier judge
+//! the directory.
 //!
 //! **What it is not**: it does not explore interleavings of the engine's threads, and it runs neither a file system nor
 //! a kernel. What it knows of them stands on [`Machine`].

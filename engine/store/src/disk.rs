@@ -156,6 +156,14 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &str, len_max: u64) -> io::Result
     read_exact(&*file, 0, usize::try_from(len).expect("bounded by len_max"))
 }
 
+/// Creates a file in place of what an attempt that failed may have left under its name.
+pub(crate) fn create_anew(disk: &dyn Disk, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => disk.create(path),
+    }
+}
+
 /// Writes a file so that after a crash there is either the whole new one or whatever was there before.
 pub(crate) fn replace_file(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     write_replacement(disk, folder, name, bytes)?;

@@ -90,8 +90,7 @@ impl Keeper {
         while let Ok(job) = self.jobs.recv() {
             match job {
                 KeeperJob::WriteZeros(segment, prepared) => {
-                    let len_max = self.shared.limits.segment_bytes_max;
-                    if let Err(error) = prepared.write_zeros(&*segment.file, len_max)
+                    if let Err(error) = self.write_zeros(&segment, &prepared)
                         && !is_disk_full(&error)
                     {
                         // The sync may have covered frames: what became of them only recovery can tell.
@@ -113,6 +112,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Through a file description of its own: one that the committer syncs too would take a lost write's only report
+    /// away from it.
+    fn write_zeros(&self, segment: &Segment, prepared: &Prepared) -> io::Result<()> {
+        let path = segment::segment_path(segment.id, segment.generation);
+        let file = self.shared.environment.disk.open(&path, true)?;
+        prepared.write_zeros(&*file, self.shared.limits.segment_bytes_max)
     }
 
     fn seal(&self, job: &SealJob) -> io::Result<SegmentStatus> {

@@ -449,7 +449,7 @@ impl Sequencer {
         let temporary = format!("{path}.tmp");
         // Left there when the disk was full the last time.
         let _ = disk.remove(&temporary);
-        let file = disk.create(&temporary)?;
+        let file = create_anew(disk, &temporary)?;
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;
         disk.rename(&temporary, path)?;
