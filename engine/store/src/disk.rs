@@ -159,7 +159,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &str, len_max: u64) -> io::Result
 /// Creates a file in place of what an attempt that failed may have left under its name.
 pub(crate) fn create_anew(disk: &dyn Disk, path: &str) -> io::Result<Arc<dyn DiskFile>> {
     match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => disk.create(path),
     }
 }
@@ -174,11 +174,7 @@ pub(crate) fn replace_file(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u
 /// The first half of [`replace_file`]: when it fails, what was there before is still there.
 pub(crate) fn write_replacement(disk: &dyn Disk, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{}.tmp", join(folder, name));
-    match disk.remove(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.create(&temporary)?;
+    let file = create_anew(disk, &temporary)?;
     file.write_all_at(bytes, 0)?;
     file.sync_all()
 }

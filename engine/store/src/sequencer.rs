@@ -7,7 +7,7 @@ use crate::admit::{AdmittedBatch, AdmittedReceipt};
 use crate::chain::{Chain, Tally};
 use crate::commit::{Commit, CommittedFrame, Waiter};
 use crate::create;
-use crate::disk::{DiskFile, is_disk_full, put_in_place, write_replacement};
+use crate::disk::{DiskFile, create_anew, is_disk_full, put_in_place, write_replacement};
 use crate::error::AppendError;
 use crate::heads::StreamHeads;
 use crate::keeper::{KeeperJob, Prepared, SealJob};
@@ -447,8 +447,6 @@ impl Sequencer {
     fn new_file(&self, header: &SegmentHeader, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let disk = &*self.shared.environment.disk;
         let temporary = format!("{path}.tmp");
-        // Left there when the disk was full the last time.
-        let _ = disk.remove(&temporary);
         let file = create_anew(disk, &temporary)?;
         file.write_all_at(&header.encode(), 0)?;
         file.sync_all()?;
