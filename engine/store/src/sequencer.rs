@@ -211,7 +211,7 @@ impl Sequencer {
                 Ok(len) => active.writable = len,
             }
             active.hurried = true;
-        } else if !active.hurried && end + ZEROS_WANTED > active.writable && active.asked_at != active.writable {
+        } else if active.wants_zeros(end) && active.writable < self.shared.limits.segment_bytes_max {
             active.asked_at = active.writable;
             let _ = self.keeper.send(KeeperJob::WriteZeros(active.segment.clone(), active.prepared.clone()));
         }
@@ -468,6 +468,11 @@ impl Active {
             hurried: false,
             tally: Tally::default(),
         }
+    }
+
+    /// True when few prepared bytes are left behind the next frame, and the keeper was not asked since it made some.
+    fn wants_zeros(&self, end: u64) -> bool {
+        !self.hurried && end + ZEROS_WANTED > self.writable && self.asked_at != self.writable
     }
 
     fn is_empty(&self) -> bool {
