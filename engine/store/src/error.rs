@@ -60,6 +60,12 @@ pub enum AppendError {
     /// Caller: the same batch id was used for other content.
     #[error("this request id was used before with other content; use a new id for a new batch")]
     IdReused,
+    /// Caller, refused: an earlier batch of the same session was refused, and this one would leave a hole.
+    #[error("batch {number} of this session was refused; send it again before the ones behind it")]
+    EarlierBatchRefused {
+        /// Number of the batch that has to come first.
+        number: u64,
+    },
     /// Retry: too much is waiting.
     #[error("too much is waiting to be written; try again in {} ms", retry_after.as_millis())]
     Overloaded {

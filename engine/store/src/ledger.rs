@@ -9,6 +9,7 @@ use crate::open::{self, Loaded, Mode, OpenError, at};
 use crate::read::{self, PageBounds};
 use crate::segment::State;
 use crate::sequencer::{Active, Pace, Sequencer};
+use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::types::{
     Appended, Batch, Cursor, Health, Identity, Limits, NewReceipt, Page, Receipt, SegmentStatus, Selection, Status,
@@ -328,6 +329,7 @@ impl Writer {
             active: self.active,
             rules: shared.published().rules.clone(),
             pace: Pace::begin(shared),
+            sessions: Sessions::default(),
             commits,
             keeper,
         };

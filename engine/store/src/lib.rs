@@ -38,6 +38,7 @@ mod recovery;
 mod repair;
 mod segment;
 mod sequencer;
+mod sessions;
 mod shared;
 mod tree;
 mod types;

@@ -13,6 +13,7 @@ use crate::heads::StreamHeads;
 use crate::keeper::{KeeperJob, Prepared, SealJob};
 use crate::queue::{Done, SealDone, Work};
 use crate::segment::{self, FOLDER, Segment};
+use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::types::{AppendedReceipt, BatchId};
 use crate::window::{Answer, Remembered};
@@ -47,6 +48,7 @@ pub(crate) struct Sequencer {
     pub(crate) active: Active,
     pub(crate) rules: Arc<Rules>,
     pub(crate) pace: Pace,
+    pub(crate) sessions: Sessions,
     pub(crate) commits: SyncSender<Commit>,
     pub(crate) keeper: Sender<KeeperJob>,
 }
@@ -132,7 +134,8 @@ impl Sequencer {
 
     fn append(&mut self, batches: Vec<(AdmittedBatch, Done)>) {
         if let Err(error) = self.make_room(&batches) {
-            for (_, done) in batches {
+            for (batch, done) in batches {
+                self.sessions.refuse(&batch);
                 done(Err(error.clone()));
             }
             return;
@@ -155,10 +158,14 @@ impl Sequencer {
             let Some((batch, done)) = self.sort_out_repeats(batch, done, &mut gathering) else { continue };
             let shared = self.shared.clone();
             let mut heads = shared.lock(&shared.heads);
-            if let Err(error) = check_streams(&heads, &batch) {
+            let missing = self.sessions.missing_before(&batch);
+            let in_order = missing.map_or(Ok(()), |number| Err(AppendError::EarlierBatchRefused { number }));
+            if let Err(error) = in_order.and_then(|()| check_streams(&heads, &batch)) {
+                self.sessions.refuse(&batch);
                 done(Err(error));
                 continue;
             }
+            self.sessions.append(&batch);
             let (envelopes, receipts) = self.place(&batch, time, &mut heads, &mut gathering.nodes);
             if let Some(id) = batch.id {
                 gathering.ids.insert((batch.writer.clone(), id), gathering.staged.len());

@@ -207,6 +207,27 @@ fn a_batch_sent_twice_is_appended_once_also_after_a_restart() {
 }
 
 #[test]
+fn behind_a_refused_batch_a_session_waits_for_it() {
+    let scratch = Scratch::new();
+    let ledger = scratch.open();
+    let numbered = |number, receipt| {
+        let id = Some(BatchId::Session { session: [3; 16], number });
+        ledger.append(Batch { id, ..batch(vec![receipt]) })
+    };
+    let early = NewReceipt { expected_stream_seq: Some(StreamSeq(7)), ..receipt("a", "x") };
+    numbered(0, receipt("a", "0")).unwrap();
+    assert!(matches!(numbered(1, early), Err(AppendError::LostRace { .. })));
+    for number in [2, 3] {
+        let refused = numbered(number, receipt("a", "late"));
+        assert!(matches!(refused, Err(AppendError::EarlierBatchRefused { number: 1 })), "{refused:?}");
+    }
+    numbered(0, receipt("a", "0")).unwrap();
+    numbered(1, receipt("a", "1")).unwrap();
+    numbered(2, receipt("a", "2")).unwrap();
+    assert_eq!(ledger.checkpoint().unverified().size, TreeSize(4));
+}
+
+#[test]
 fn links_name_receipts_of_earlier_batches() {
     let scratch = Scratch::new();
     let ledger = scratch.open();

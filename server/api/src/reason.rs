@@ -40,6 +40,8 @@ reasons! {
     UNKNOWN_CLASS,
     /// The request id was used for other content.
     ID_REUSED,
+    /// An earlier batch of the same session was refused.
+    EARLIER_BATCH_REFUSED,
     /// Another writer was first.
     LOST_RACE,
     /// The ledger is open for reading only.

@@ -182,6 +182,11 @@ fn of_append(error: &AppendError) -> Explained {
             let next = "use a new id for a new batch; the first one is in the ledger";
             Explained::refused(Code::FailedPrecondition, reason::ID_REUSED, next, "request_id".into())
         }
+        AppendError::EarlierBatchRefused { number } => {
+            let next = "send the refused batch again, or what replaces it, before the ones behind it";
+            let subject = format!("batch {number}");
+            Explained::refused(Code::FailedPrecondition, reason::EARLIER_BATCH_REFUSED, next, subject)
+        }
         AppendError::Overloaded { retry_after } => {
             Explained::exhausted(reason::OVERLOADED, "try again after the stated delay", *retry_after)
         }
@@ -315,6 +320,7 @@ mod tests {
                 "LOST_RACE",
             ),
             (AppendError::IdReused, FailedPrecondition, "ID_REUSED"),
+            (AppendError::EarlierBatchRefused { number: 3 }, FailedPrecondition, "EARLIER_BATCH_REFUSED"),
             (AppendError::Overloaded { retry_after: delay }, ResourceExhausted, "OVERLOADED"),
             (AppendError::DiskFull { retry_after: delay }, ResourceExhausted, "DISK_FULL"),
             (AppendError::ReadOnly, FailedPrecondition, "READ_ONLY"),

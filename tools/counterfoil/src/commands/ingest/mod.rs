@@ -171,16 +171,18 @@ impl Upload {
         let mut failure =
             Failure::from(error).with_more(&format!("{receipts} receipts, up to line {line}, are acknowledged"));
         let mut in_flight = self.in_flight.iter();
-        if !unknown && let Some(Sent { first_line, last_line, .. }) = in_flight.next() {
-            // The first batch without an answer is the one that was refused, as a whole.
-            failure = failure.with_more(&format!("the batch of lines {first_line} to {last_line} was refused"));
+        let Some(Sent { first_line, last_line, .. }) = in_flight.next() else { return failure };
+        if !unknown {
+            // The first batch without an answer is the one that was refused, as a whole; the server takes none behind it.
+            failure = failure.with_more(&format!(
+                "the batch of lines {first_line} to {last_line} was refused, and nothing behind it was appended"
+            ));
+            let next = format!("{}; then go on from line {first_line}", failure.report.next);
+            return failure.with_next(next);
         }
-        let Some(first) = in_flight.next() else { return failure };
-        let (from, to) = (first.first_line, in_flight.next_back().unwrap_or(first).last_line);
-        // The client's own advice, to repeat the session, is not for a process that ends here.
-        let first_step = if unknown { "see whether the server runs" } else { &failure.report.next };
-        let next = format!("{first_step}; find out by `counterfoil read` which of these lines are in the ledger");
-        failure.with_more(&format!("lines {from} to {to} may be in the ledger or not")).with_next(next)
+        let to = in_flight.next_back().map_or(*last_line, |last| last.last_line);
+        let next = "see whether the server runs; find out by `counterfoil read` which of these lines are in the ledger";
+        failure.with_more(&format!("lines {first_line} to {to} may be in the ledger or not")).with_next(next.to_owned())
     }
 }
 
