@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p counterfoil-benches -- commit-path [DIR]
 //! cargo run --release -p counterfoil-benches -- grpc-ingest SERVER-BINARY [DIR]
+//! cargo run --release -p counterfoil-benches -- large-ledger RECEIPTS [DIR]
 //! ```
 //!
 //! DIR is where the ledgers and files are written (default: the system's temporary directory); it should be on the disk
@@ -12,12 +13,14 @@
 
 mod commit_path;
 mod grpc_ingest;
+mod large_ledger;
 mod measure;
 
 use anyhow::{Context as _, bail};
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: counterfoil-benches commit-path [DIR] | grpc-ingest SERVER-BINARY [DIR]";
+const USAGE: &str =
+    "usage: counterfoil-benches commit-path [DIR] | grpc-ingest SERVER-BINARY [DIR] | large-ledger RECEIPTS [DIR]";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +31,12 @@ fn main() -> anyhow::Result<()> {
             let server = arguments.get(1).context(USAGE)?;
             grpc_ingest::run(server.as_ref(), &directory(2))
         }
+        Some("large-ledger") => {
+            let receipts = arguments.get(1).context(USAGE)?;
+            large_ledger::run(receipts.parse().context(USAGE)?, &directory(2))
+        }
+        Some(large_ledger::OPENER) => large_ledger::open(arguments.get(1).context(USAGE)?.as_ref()),
+        Some(large_ledger::WRITER) => large_ledger::write(arguments.get(1).context(USAGE)?.as_ref()),
         _ => bail!(USAGE),
     }
 }

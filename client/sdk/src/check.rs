@@ -2,8 +2,8 @@
 
 use crate::error::{Error, VerificationError};
 use crate::types::{
-    Appended, AppendedReceipt, BatchLimits, Content, Health, Identity, NextPage, Page, Receipt, Segment, Selection,
-    Status,
+    Appended, AppendedReceipt, BatchLimits, CatalogStatus, Content, Health, Identity, NextPage, Page, Receipt, Segment,
+    Selection, Status,
 };
 use counterfoil_api::{ConversionError, DEFAULT_CLASS, Problem, parse, v1};
 use counterfoil_proof::{
@@ -238,6 +238,7 @@ pub(crate) fn status(answer: v1::GetStatusResponse, trust: &TrustPolicy) -> Resu
             return Err(ConversionError::new("health", Problem::UnknownValue { found: answer.health.into() }).into());
         }
     };
+    let catalog = catalog(parse::required("catalog", answer.catalog)?).map_err(|error| error.within("catalog"))?;
     Ok(Status {
         checkpoint: checkpoint(&answer.checkpoint, trust)?,
         durable_mark: TreeSize(answer.durable_mark),
@@ -247,7 +248,19 @@ pub(crate) fn status(answer: v1::GetStatusResponse, trust: &TrustPolicy) -> Resu
         segments: answer.segments.into_iter().map(segment).collect(),
         queue_batches: answer.queue_batches,
         health,
+        catalog,
     })
+}
+
+fn catalog(wire: v1::Catalog) -> Result<CatalogStatus, ConversionError> {
+    match wire.state() {
+        v1::CatalogState::Off => Ok(CatalogStatus::Off),
+        v1::CatalogState::Kept => Ok(CatalogStatus::Kept { taken_in: TreeSize(wire.taken_in) }),
+        v1::CatalogState::Failed => Ok(CatalogStatus::Failed { cause: wire.cause }),
+        v1::CatalogState::Unspecified => {
+            Err(ConversionError::new("state", Problem::UnknownValue { found: wire.state.into() }))
+        }
+    }
 }
 
 /// Reads a segment's figures.

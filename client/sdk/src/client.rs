@@ -190,11 +190,14 @@ impl Client {
         self.shared.ledger.clone()
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         with_timeout(message, self.shared.timeout)
     }
 
-    async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, tonic::Status>>) -> Result<T, Error> {
+    pub(crate) async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, tonic::Status>>,
+    ) -> Result<T, Error> {
         answer(self.shared.timeout, call).await
     }
 }

@@ -163,7 +163,15 @@ impl Error {
             retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
         });
         match (info.reason.as_str(), status.code()) {
-            (reason::READ_ONLY | reason::POISONED | reason::READ_FAILED | reason::INTERNAL, _) => Self::Failed(report),
+            (
+                reason::READ_ONLY
+                | reason::POISONED
+                | reason::NO_CATALOG
+                | reason::CATALOG_FAILED
+                | reason::READ_FAILED
+                | reason::INTERNAL,
+                _,
+            ) => Self::Failed(report),
             (_, Code::Unavailable) => Self::Unreachable(report),
             (_, Code::ResourceExhausted) => Self::Busy(report),
             (_, Code::NotFound) => Self::NotFound(report),
@@ -369,6 +377,7 @@ mod tests {
         assert!(matches!(ours(Code::FailedPrecondition, reason::STREAM_CLOSED), Error::Refused(_)));
         assert!(matches!(ours(Code::FailedPrecondition, reason::POISONED), Error::Failed(_)));
         assert!(matches!(ours(Code::FailedPrecondition, reason::READ_ONLY), Error::Failed(_)));
+        assert!(matches!(ours(Code::FailedPrecondition, reason::NO_CATALOG), Error::Failed(_)));
         assert!(matches!(ours(Code::Internal, reason::READ_FAILED), Error::Failed(_)));
         assert!(matches!(ours(Code::ResourceExhausted, reason::OVERLOADED), Error::Busy(_)));
         assert!(matches!(ours(Code::Unavailable, reason::CLOSING), Error::Unreachable(_)));

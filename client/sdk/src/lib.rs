@@ -2,8 +2,9 @@
 //!
 //! Everything the server answers is checked before the caller sees it: checkpoints against a trust policy, proofs
 //! against leaf and checkpoint, receipts against their leaf hash and commitment, pages against gaps, answers against
-//! what was sent. **What it is not**: it is no offline verifier and judges no erasure; `counterfoil-verify` does that
-//! from bytes and keys alone. It keeps no state: a caller that keeps checkpoints calls [`Client::check_extends`].
+//! what was sent. Only a listing of streams is the server's word: it says where to look. **What it is not**: it is no
+//! offline verifier and judges no erasure; `counterfoil-verify` does that from bytes and keys alone. It keeps no state: a
+//! caller that keeps checkpoints calls [`Client::check_extends`].
 //!
 //! *Invariants*: a [`VerifiedCheckpoint`](counterfoil_proof::VerifiedCheckpoint) in an answer satisfied the policy the
 //! caller gave, or, when there was none, the key the server stated ([`Client::trust_is_self_asserted`]); a batch is sent
@@ -29,14 +30,16 @@ mod append;
 mod check;
 mod client;
 mod error;
+mod listing;
 mod random;
 mod stream;
 mod types;
 
 pub use client::Client;
 pub use error::{BAD_SERVER, Error, Report, TwoCheckpoints, UNREACHABLE, VerificationError};
+pub use listing::{ListedStream, NextStreams, StreamsPage};
 pub use stream::{Ack, AppendStream, StreamOptions};
 pub use types::{
-    AppendOptions, Appended, AppendedReceipt, BatchId, BatchLimits, ConnectOptions, Content, Health, Identity,
-    NewReceipt, NextPage, Page, Receipt, Segment, Selection, Status,
+    AppendOptions, Appended, AppendedReceipt, BatchId, BatchLimits, CatalogStatus, ConnectOptions, Content, Health,
+    Identity, NewReceipt, NextPage, Page, Receipt, Segment, Selection, Status,
 };

@@ -235,6 +235,25 @@ pub struct Status {
     pub queue_batches: u64,
     /// What the ledger can do now.
     pub health: Health,
+    /// How the catalog is, from which streams are listed.
+    pub catalog: CatalogStatus,
+}
+
+/// How the catalog of a ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CatalogStatus {
+    /// None is kept.
+    Off,
+    /// It is kept in the background.
+    Kept {
+        /// Size of the tree whose receipts it knows.
+        taken_in: TreeSize,
+    },
+    /// It stopped. The ledger does without.
+    Failed {
+        /// Why, in the server's words.
+        cause: String,
+    },
 }
 
 /// One segment of a ledger.

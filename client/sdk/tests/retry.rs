@@ -84,6 +84,13 @@ impl Ledger for Script {
         Err(Status::unimplemented("not in the script"))
     }
 
+    async fn list_streams(
+        &self,
+        _: Request<v1::ListStreamsRequest>,
+    ) -> Result<Response<v1::ListStreamsResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
     async fn get_checkpoint(
         &self,
         _: Request<v1::GetCheckpointRequest>,

@@ -100,6 +100,10 @@ pub enum Code {
     LeftoverFile,
     /// A leaf file is missing, damaged or does not fit its segment.
     LeafFile,
+    /// A stream index is missing, damaged or does not fit the receipts it covers.
+    StreamIndex,
+    /// The copy of the control receipts is missing or differs from them.
+    ControlFile,
     /// ledger.vkey is missing or differs from genesis.
     VkeyFile,
     /// A recovery was begun and not finished.
@@ -213,6 +217,8 @@ impl Code {
         let severity = match self {
             Self::HeadSlot
             | Self::LeafFile
+            | Self::StreamIndex
+            | Self::ControlFile
             | Self::VkeyFile
             | Self::LeftoverFile
             | Self::RecoveryUnfinished
@@ -224,7 +230,7 @@ impl Code {
 
     fn next(self) -> &'static str {
         match self {
-            Self::LeafFile => NEXT_OPEN,
+            Self::LeafFile | Self::StreamIndex | Self::ControlFile => NEXT_OPEN,
             Self::HeadSlot => "nothing, the other slot counts; the next sync writes this one again",
             Self::VkeyFile => {
                 "write the key from `counterfoil status` into it; verifiers take keys from elsewhere anyway"

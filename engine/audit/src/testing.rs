@@ -1,11 +1,19 @@
 //! Small ledgers in memory, written byte by byte through the format crate, so that tests can also write wrong ones.
 
-use crate::source::{Source, SourceFile};
+mod memory;
+mod samples;
+mod stream_index;
+
+pub(crate) use memory::Memory;
+pub(crate) use samples::{five_segments, scratch_of_five_segments, scratch_of_sixteen, sixteen};
+pub(crate) use stream_index::{Positions, stream_index};
+
 use crate::{Anchor, Options, Report, Trust, verify_ledger};
 use counterfoil_format::frame::{BatchLabel, CommitSignature, FrameBuilder, FrameCommit, FrameStart, Stored};
 use counterfoil_format::{
-    ByteOffset, Generation, HEAD_FILE_LEN, HeadSlot, LeafFile, Manifest, ManifestEntry, SegmentFooter, SegmentHeader,
-    SegmentId, SegmentState, leaves_file_name, segment_file_name,
+    ByteOffset, Generation, HEAD_FILE_LEN, HeadSlot, LeafFile, Manifest, ManifestEntry, ReceiptRecord, SegmentFooter,
+    SegmentHeader, SegmentId, SegmentState, StreamIndexEntry, leaves_file_name, segment_file_name,
+    stream_index_file_name,
 };
 use counterfoil_proof::{
     Checkpoint, CheckpointSigner, ClassId, CommitmentAlgorithm, Envelope, Frontier, Hash, Kind, LeafHash, LeafIndex,
@@ -15,44 +23,9 @@ use counterfoil_proof::{
 use counterfoil_rules::{GENESIS_KIND, Genesis, RELEASE_DELAY_DEFAULT, ledger_writer};
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 
 pub(crate) const ORIGIN: &str = "example.com/test";
 const SEED: u8 = 7;
-
-/// Files by path.
-#[derive(Clone, Default)]
-pub(crate) struct Memory(pub(crate) BTreeMap<String, Vec<u8>>);
-
-impl Source for Memory {
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let inside = self.0.keys().filter_map(|path| path.strip_prefix(&prefix));
-        let mut names: Vec<String> = inside.map(|rest| rest.split('/').next().unwrap_or(rest).to_owned()).collect();
-        names.dedup();
-        if names.is_empty() && !folder.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
-    }
-
-    fn open(&self, path: &str) -> io::Result<Box<dyn SourceFile>> {
-        let bytes = self.0.get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(MemoryFile(bytes)))
-    }
-}
-
-struct MemoryFile(Vec<u8>);
-
-impl SourceFile for MemoryFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = self.0.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&rest[..read]);
-        Ok(read)
-    }
-}
 
 /// One receipt to write. What is not said follows from its place.
 #[derive(Clone)]
@@ -116,12 +89,19 @@ pub(crate) struct Scratch {
     roots: BTreeMap<u64, RootHash>,
     synced: TreeSize,
     segment: Open,
+    /// What stream indexes over the sealed segments hold, one for each.
+    covered: Vec<(TreeSize, Positions)>,
+    control_file: Vec<u8>,
+    /// One stream index covers all sealed segments, instead of one each.
+    pub(crate) merged: bool,
     /// Time of the next frame, if it is not to follow the last.
     pub(crate) next_time: Option<u64>,
 }
 
 struct Open {
     header: SegmentHeader,
+    positions: Positions,
+    control: Vec<u8>,
     bytes: Vec<u8>,
     frames: Vec<(LeafIndex, ByteOffset)>,
     first_time: Option<Timestamp>,
@@ -185,6 +165,9 @@ impl Scratch {
             roots: BTreeMap::new(),
             synced: TreeSize(0),
             segment: Open::placeholder(ledger_id),
+            covered: Vec::new(),
+            control_file: Vec::new(),
+            merged: false,
             next_time: None,
         };
         scratch.begin_segment(ledger_id);
@@ -236,7 +219,7 @@ impl Scratch {
                 false => Stored::Present { salt: *salt, payload: &draft.payload },
             };
             builder.push(&envelope, stored);
-            self.advance(draft, &envelope);
+            self.advance(draft, &envelope, *salt);
         }
         let commit = self.commit();
         let frame = builder.finish(&commit);
@@ -276,7 +259,9 @@ impl Scratch {
         envelope
     }
 
-    fn advance(&mut self, draft: &Draft, envelope: &Envelope) {
+    fn advance(&mut self, draft: &Draft, envelope: &Envelope, salt: Salt) {
+        let begun = (envelope.stream_seq, Vec::new());
+        self.segment.positions.entry(draft.stream.to_owned()).or_insert(begun).1.push(envelope.index);
         let leaf = envelope.leaf_hash();
         self.tree.push(leaf, |_, _| ());
         self.leaves.push(leaf);
@@ -284,6 +269,8 @@ impl Scratch {
         if envelope.is_control() {
             self.control = (StreamSeq(self.control.0.0 + 1), leaf);
             self.segment.controls.push(envelope.index);
+            let content = Some((salt, draft.payload.as_slice()));
+            ReceiptRecord { envelope: envelope.clone(), content }.encode_into(&mut self.segment.control);
         } else {
             self.streams.insert(draft.stream.to_owned(), (envelope.stream_seq.0 + 1, leaf));
         }
@@ -311,6 +298,18 @@ impl Scratch {
             self.spots.push(Spot { path, frame: frame_at, frame_len: frame.len() as u64, payload });
             payload += if draft.erased { 0 } else { draft.payload.len() as u64 };
         }
+    }
+
+    /// A link to a receipt written before.
+    pub(crate) fn link(&self, index: usize) -> Link {
+        Link { index: LeafIndex(index as u64), leaf: self.leaves[index] }
+    }
+
+    /// Root of the tree of the first so many receipts.
+    pub(crate) fn root_at(&self, size: u64) -> RootHash {
+        let mut tree = Frontier::empty();
+        self.leaves[..usize::try_from(size).unwrap()].iter().for_each(|leaf| tree.push(*leaf, |_, _| ()));
+        tree.root()
     }
 
     /// Leaf hash of a receipt written before.
@@ -357,14 +356,34 @@ impl Scratch {
         let at = ByteOffset(self.segment.bytes.len() as u64);
         self.segment.bytes.extend(footer.encode(at));
         let leaves = &self.leaves[usize::try_from(id.0.0).unwrap()..];
-        let leaf_file = LeafFile::encode(ledger_id, id, Generation(0), &self.segment.frames, leaves);
+        let leaf_file =
+            LeafFile::encode(ledger_id, id, Generation(0), &self.segment.header.frontier, &self.segment.frames, leaves);
         let state =
             SegmentState::Sealed { end: self.tree.size(), file_len: self.segment.bytes.len() as u64, file_digest };
         self.put(segment_file_name(id, Generation(0)), self.segment.bytes.clone());
         self.put(leaves_file_name(id, Generation(0)), leaf_file);
         self.entries.push(ManifestEntry { id, generation: Generation(0), state });
+        self.covered.push((self.tree.size(), core::mem::take(&mut self.segment.positions)));
+        self.control_file.append(&mut self.segment.control);
         self.begin_segment(ledger_id);
         self
+    }
+
+    /// Writes the stream indexes of the sealed segments.
+    fn stream_indexes(&mut self, ledger_id: LeafHash) -> Vec<StreamIndexEntry> {
+        let mut covered = core::mem::take(&mut self.covered);
+        if self.merged {
+            covered = stream_index::merge(covered).into_iter().collect();
+        }
+        let mut first = LeafIndex(0);
+        let mut entries = Vec::new();
+        for (end, positions) in covered {
+            let (bytes, entry) = stream_index(ledger_id, first, end, &positions);
+            self.put(stream_index_file_name(first, end), bytes);
+            entries.push(entry);
+            first = end.next_index();
+        }
+        entries
     }
 
     fn put(&mut self, name: String, bytes: Vec<u8>) {
@@ -385,7 +404,11 @@ impl Scratch {
         self.put(segment_file_name(id, Generation(0)), bytes);
         self.entries.push(ManifestEntry { id, generation: Generation(0), state: SegmentState::Open });
         let ledger_id = self.segment.header.ledger_id;
-        let manifest = Manifest { ledger_id, counter: 3, segments: self.entries.clone() };
+        let stream_indexes = self.stream_indexes(ledger_id);
+        if !stream_indexes.is_empty() {
+            self.memory.0.insert("control".into(), self.control_file.clone());
+        }
+        let manifest = Manifest { ledger_id, counter: 3, segments: self.entries.clone(), stream_indexes };
         self.memory.0.insert("MANIFEST".into(), manifest.encode());
         let mut head = Vec::new();
         for (counter, size) in [(4, 1), (5, mark.0)] {
@@ -422,7 +445,16 @@ impl Open {
             frontier: Frontier::empty(),
             origin: Origin::new(ORIGIN).unwrap(),
         };
-        Self { header, bytes: Vec::new(), frames: Vec::new(), first_time: None, payload_bytes: 0, controls: Vec::new() }
+        Self {
+            header,
+            positions: Positions::new(),
+            control: Vec::new(),
+            bytes: Vec::new(),
+            frames: Vec::new(),
+            first_time: None,
+            payload_bytes: 0,
+            controls: Vec::new(),
+        }
     }
 }
 
@@ -435,25 +467,6 @@ pub(crate) fn trust() -> Trust {
     Trust::new(Anchor::Policy(TrustPolicy::single(signer(SEED).verifier().clone()).unwrap()))
 }
 
-/// Genesis and nine receipts in four frames of a sealed segment, then six in three frames of an open one.
-pub(crate) fn sixteen() -> Ledger {
-    scratch_of_sixteen().finish()
-}
-
-pub(crate) fn scratch_of_sixteen() -> Scratch {
-    let mut scratch = Scratch::new();
-    for frame in 0..6 {
-        if frame == 3 {
-            scratch.seal();
-        }
-        scratch.frame(
-            &[draft("a", "{\"first\":1}"), draft("b", "{\"second\":22}"), draft("a", "{\"third\":333}")]
-                [..frame % 2 + 2],
-        );
-    }
-    scratch
-}
-
 impl Ledger {
     pub(crate) fn verify(&self) -> Report {
         self.verify_with(&trust())
@@ -461,6 +474,21 @@ impl Ledger {
 
     pub(crate) fn verify_with(&self, trust: &Trust) -> Report {
         verify_ledger(&self.memory, trust, &Options::default()).unwrap()
+    }
+
+    /// What MANIFEST says.
+    pub(crate) fn manifest(&self) -> Manifest {
+        Manifest::decode(&self.memory.0["MANIFEST"]).unwrap()
+    }
+
+    /// Replaces a stream index by another one that MANIFEST names.
+    pub(crate) fn put_stream_index(&mut self, number: usize, (bytes, entry): (Vec<u8>, StreamIndexEntry)) {
+        let mut manifest = self.manifest();
+        let old = manifest.stream_indexes[number];
+        self.memory.0.remove(&format!("segments/{}", stream_index_file_name(old.first, old.end)));
+        self.memory.0.insert(format!("segments/{}", stream_index_file_name(entry.first, entry.end)), bytes);
+        manifest.stream_indexes[number] = entry;
+        *self.file("MANIFEST") = manifest.encode();
     }
 
     pub(crate) fn file(&mut self, path: &str) -> &mut Vec<u8> {

@@ -1,8 +1,13 @@
 //! What the verifier says about ledgers that are whole, damaged or forged.
 
+mod crossing;
 mod damage;
+mod derived;
 mod every_byte;
+mod files;
 mod forgery;
+mod live;
+mod show;
 mod tail;
 mod trust;
 
@@ -13,6 +18,7 @@ use counterfoil_proof::{CommitmentAlgorithm, LeafIndex};
 /// The sealed segment of [`sixteen`]: receipts 0 to 7.
 const SEALED: &str = "segments/00000000000000000000.0.seg";
 const SEALED_LEAVES: &str = "segments/00000000000000000000.0.leaves";
+const SEALED_STREAMS: &str = "segments/00000000000000000000-00000000000000000008.streams";
 /// Its open segment: receipts 8 to 15.
 const OPEN: &str = "segments/00000000000000000008.0.seg";
 
@@ -96,16 +102,17 @@ fn a_wrong_path_is_no_verdict() {
 fn one_receipt_is_shown_with_its_verdict() {
     let mut ledger = sixteen();
     let show = |ledger: &Ledger, index| show_receipt(&ledger.memory, &trust(), &Options::default(), LeafIndex(index));
-    let (shown, report) = show(&ledger, 4).unwrap();
-    let shown = shown.unwrap();
-    assert!(report.verified());
+    let answer = show(&ledger, 4).unwrap();
+    assert!(answer.verified());
+    let shown = answer.receipt.unwrap();
     assert_eq!((shown.leaf, shown.class.as_str(), shown.verdict.name()), (ledger.leaves[4], "forever", "present"));
     assert_eq!(shown.content.unwrap().1, b"{\"second\":22}");
     assert!(matches!(show(&ledger, 16), Err(AuditError::UnknownIndex { .. })));
     let at = ledger.spots[4].payload;
     ledger.flip(SEALED, at);
-    let (shown, _) = show(&ledger, 4).unwrap();
-    assert_eq!(shown.map(|shown| (shown.verdict.name(), shown.content.is_none())), Some(("corrupt", true)));
+    let answer = show(&ledger, 4).unwrap();
+    assert!(!answer.verified());
+    assert_eq!(answer.receipt.map(|shown| (shown.verdict.name(), shown.content.is_none())), Some(("corrupt", true)));
 }
 
 #[test]

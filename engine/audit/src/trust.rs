@@ -1,5 +1,6 @@
 //! What the verifier is told from outside.
 
+use core::num::NonZeroUsize;
 use counterfoil_proof::{LeafHash, SignedCheckpoint, Timestamp, TreeSize, TrustPolicy};
 
 /// Which keys are believed, and what is known of the ledger already.
@@ -37,6 +38,9 @@ pub struct Options {
     pub all_signatures: bool,
     /// The moment for which holes are judged; the last receipt's time when `None`.
     pub as_of: Option<Timestamp>,
-    /// Told the number of receipts read, from time to time.
+    /// Told the number of receipts read, from time to time and from any thread.
     pub progress: Option<fn(TreeSize)>,
+    /// How many segments are judged at once; as many as there are cores when `None`. The report is the same for any
+    /// number; memory grows with it.
+    pub threads: Option<NonZeroUsize>,
 }

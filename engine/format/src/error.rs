@@ -1,4 +1,4 @@
-use counterfoil_proof::{EnvelopeError, NameError, Truncated};
+use counterfoil_proof::{EnvelopeError, Hash, NameError, Truncated};
 
 /// Why stored bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,14 @@ pub enum FormatError {
         expected: u32,
         /// CRC-32 stored.
         found: u32,
+    },
+    /// The digest does not fit the bytes.
+    #[error("the BLAKE3 digest is {found}, the bytes have {expected}")]
+    Digest {
+        /// BLAKE3 of the bytes.
+        expected: Hash,
+        /// Digest stored.
+        found: Hash,
     },
     /// A field holds a value that this version does not define.
     #[error("{field} holds the unknown value {found}")]

@@ -2,7 +2,12 @@
 //! asserts that encoding gives the same bytes back.
 
 use crate::frame::{Frame, FrameBuilder};
-use crate::{ByteOffset, HEAD_SLOT_LEN, HeadSlot, LeafFileHead, Manifest, SegmentFooter, SegmentHeader, ShortPreamble};
+use crate::streams::decode_records;
+use crate::{
+    ByteOffset, HEAD_SLOT_LEN, HeadSlot, LeafFileHead, Manifest, ReceiptRecord, SegmentFooter, SegmentHeader,
+    ShortPreamble, StreamDirectory, StreamIndexBuilder,
+};
+use counterfoil_proof::{Hash, LeafIndex, TreeSize};
 
 /// A frame: rebuilt from what was decoded, it is the same.
 pub fn frame(bytes: &[u8]) {
@@ -46,8 +51,39 @@ pub fn manifest(bytes: &[u8]) {
 pub fn leaf_file(bytes: &[u8]) {
     let Ok(ShortPreamble(len)) = ShortPreamble::decode(bytes) else { return };
     if let Some(head) = bytes.get(..len).and_then(|bytes| LeafFileHead::decode(bytes).ok()) {
-        assert_eq!(head.len(), len as u64);
+        assert_eq!(head.encode(), &bytes[..len]);
     }
+}
+
+/// A receipt record.
+pub fn receipt_record(bytes: &[u8]) {
+    if let Ok((record, len)) = ReceiptRecord::decode(bytes) {
+        let mut again = Vec::new();
+        record.encode_into(&mut again);
+        assert_eq!(again, &bytes[..len]);
+    }
+}
+
+/// The directory of a stream index with its trailer.
+pub fn stream_directory(bytes: &[u8]) {
+    let Some(at) = bytes.last_chunk().and_then(StreamDirectory::locate) else { return };
+    if let Ok(directory) = StreamDirectory::decode(bytes, at) {
+        assert_eq!(directory.encode(), bytes);
+    }
+}
+
+/// A block of a stream index: built again from its records, it is the same.
+pub fn stream_block(bytes: &[u8]) {
+    let (first, end) = (LeafIndex(1000), TreeSize(u64::MAX));
+    let Ok(records) = decode_records(bytes, first, end) else { return };
+    if records.is_empty() {
+        return;
+    }
+    let mut builder = StreamIndexBuilder::new(Hash::ZERO, first, end);
+    for record in &records {
+        builder.push(&record.stream, record.first_seq, &record.positions);
+    }
+    assert!(builder.finish().rest.starts_with(bytes));
 }
 
 /// Writes a decoded frame again.

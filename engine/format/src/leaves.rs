@@ -5,11 +5,11 @@ use crate::record;
 use crate::segment::{Generation, SegmentId};
 use crate::{ByteOffset, FRAME_ALIGN};
 use core::ops::Range;
-use counterfoil_proof::{Hash, LeafHash, LeafIndex, NodeCoordinate, NodeHash, Reader};
+use counterfoil_proof::{Frontier, Hash, LeafHash, LeafIndex, NodeCoordinate, NodeHash, Reader};
 
 /// Leaves under one checksum.
 pub const LEAF_BLOCK: u64 = 256;
-/// Level of the tree nodes kept in the head: each covers 256 leaves.
+/// Lowest level of the tree nodes kept in the head: each covers 256 leaves.
 pub const NODE_LEVEL: u8 = 8;
 const MAGIC: &[u8; 8] = b"CFLEAFS1";
 const BLOCK_LEAVES: usize = 256;
@@ -28,7 +28,7 @@ const HEAD_LEN_MAX: usize = 512 * 1024 * 1024;
 /// | 72 | 4 | number of nodes |
 /// | 76 | 4 | number of blocks: receipts divided by 256, rounded up |
 /// | 80 | 16 each | frames: first index, offset in the segment |
-/// | … | 32 each | nodes of level 8 whose leaves are all in this segment, ascending |
+/// | … | 32 each | nodes of level 8 and above whose last leaf is in this segment, level by level upwards, ascending within a level |
 /// | … | 4 each | CRC-32 of each block of 256 leaf hashes (the last may be shorter) |
 ///
 /// The leaf hashes follow the head, 32 bytes each.
@@ -44,8 +44,7 @@ pub struct LeafFileHead {
     pub count: u64,
     /// First index and offset of each frame, ascending.
     pub frames: Vec<(LeafIndex, ByteOffset)>,
-    /// Level-8 nodes whose leaves are all in this segment.
-    pub nodes: Vec<NodeHash>,
+    nodes: Vec<NodeHash>,
     checksums: Vec<u32>,
 }
 
@@ -68,38 +67,31 @@ impl ShortPreamble {
 pub struct LeafFile;
 
 impl LeafFile {
-    /// The bytes of the file of a segment.
+    /// The bytes of the file of a segment; `before` is the tree its header states.
+    ///
+    /// # Panics
+    /// When `before` is the tree before another segment.
     #[must_use]
     pub fn encode(
         ledger_id: LeafHash,
         id: SegmentId,
         generation: Generation,
+        before: &Frontier,
         frames: &[(LeafIndex, ByteOffset)],
         leaves: &[LeafHash],
     ) -> Vec<u8> {
-        let small = |count: usize| u32::try_from(count).expect("a segment holds far fewer than 2^32 receipts");
+        assert_eq!(before.size().next_index(), id.0, "the tree before a segment ends where it begins");
         let body: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
-        let checksums: Vec<u32> = body.chunks(BLOCK_LEAVES * Hash::LEN).map(crc32fast::hash).collect();
-        let nodes = level_nodes(id, leaves);
-        let mut out = record::begin(MAGIC, 80 + frames.len() * 16 + body.len());
-        out.extend(ledger_id.0);
-        out.extend(id.0.0.to_le_bytes());
-        out.extend((leaves.len() as u64).to_le_bytes());
-        out.extend(generation.0.to_le_bytes());
-        for count in [frames.len(), nodes.len(), checksums.len()] {
-            out.extend(small(count).to_le_bytes());
-        }
-        for (first, offset) in frames {
-            out.extend(first.0.to_le_bytes());
-            out.extend(offset.0.to_le_bytes());
-        }
-        for node in &nodes {
-            out.extend(node.0);
-        }
-        for checksum in &checksums {
-            out.extend(checksum.to_le_bytes());
-        }
-        record::finish(&mut out);
+        let head = LeafFileHead {
+            ledger_id,
+            id,
+            generation,
+            count: leaves.len() as u64,
+            frames: frames.to_vec(),
+            nodes: completed_nodes(before, leaves),
+            checksums: body.chunks(BLOCK_LEAVES * Hash::LEN).map(crc32fast::hash).collect(),
+        };
+        let mut out = head.encode();
         out.extend(body);
         out
     }
@@ -121,6 +113,10 @@ impl LeafFileHead {
         let generation = Generation(input.u32()?);
         let [frames, nodes, blocks] = [input.u32()? as usize, input.u32()? as usize, input.u32()? as usize];
         let frames = take::<16>(&mut input, frames)?.iter().map(decode_frame).collect::<Result<Vec<_>, _>>()?;
+        let end = first.checked_add(count).ok_or(FormatError::NotCanonical { rule: "indices fit 64 bits" })?;
+        if nodes as u64 != node_counts(first..end).sum::<u64>() {
+            return Err(FormatError::NotCanonical { rule: "there is one node for each that ends in the segment" });
+        }
         let nodes = take::<32>(&mut input, nodes)?.iter().map(|bytes| Hash(*bytes)).collect();
         let checksums: Vec<u32> = take::<4>(&mut input, blocks)?.iter().map(|b| u32::from_le_bytes(*b)).collect();
         if !input.is_empty() || count.div_ceil(LEAF_BLOCK) != checksums.len() as u64 {
@@ -130,7 +126,36 @@ impl LeafFileHead {
         if !ascending || frames.first().is_none_or(|(at, _)| at.0 != first) {
             return Err(FormatError::NotCanonical { rule: "frames ascend from the first index" });
         }
+        if frames.last().is_some_and(|(at, _)| at.0 >= end) {
+            return Err(FormatError::NotCanonical { rule: "frames begin in the segment" });
+        }
         Ok(Self { ledger_id, id: SegmentId(LeafIndex(first)), generation, count, frames, nodes, checksums })
+    }
+
+    /// The bytes of the head.
+    #[must_use]
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = record::begin(MAGIC, usize::try_from(self.len()).expect("heads are far below 4 GiB"));
+        out.extend(self.ledger_id.0);
+        out.extend(self.id.0.0.to_le_bytes());
+        out.extend(self.count.to_le_bytes());
+        out.extend(self.generation.0.to_le_bytes());
+        for count in [self.frames.len(), self.nodes.len(), self.checksums.len()] {
+            let count = u32::try_from(count).expect("a segment holds far fewer than 2^32 receipts");
+            out.extend(count.to_le_bytes());
+        }
+        for (first, offset) in &self.frames {
+            out.extend(first.0.to_le_bytes());
+            out.extend(offset.0.to_le_bytes());
+        }
+        for node in &self.nodes {
+            out.extend(node.0);
+        }
+        for checksum in &self.checksums {
+            out.extend(checksum.to_le_bytes());
+        }
+        record::finish(&mut out);
+        out
     }
 
     /// Bytes of the head, after which the leaf hashes follow.
@@ -151,10 +176,15 @@ impl LeafFileHead {
         self.id.0.0..self.id.0.0 + self.count
     }
 
-    /// Coordinate of the first node in [`LeafFileHead::nodes`].
+    /// The node at a place of the whole tree, when its level is at least [`NODE_LEVEL`] and its last leaf is in this
+    /// segment.
     #[must_use]
-    pub fn first_node(&self) -> NodeCoordinate {
-        NodeCoordinate { level: NODE_LEVEL, index: self.id.0.0.div_ceil(LEAF_BLOCK) }
+    pub fn node(&self, at: NodeCoordinate) -> Option<NodeHash> {
+        let level = at.level.checked_sub(NODE_LEVEL)?;
+        let below: u64 = node_counts(self.indices()).take(level.into()).sum();
+        let [first, end] = [self.id.0.0, self.indices().end].map(|size| size.checked_shr(at.level.into()).unwrap_or(0));
+        let within = at.index.checked_sub(first).filter(|_| at.index < end)?;
+        self.nodes.get(usize::try_from(below + within).ok()?).copied()
     }
 
     /// Which bytes of the file hold the block with this leaf, and the index of the block's first leaf.
@@ -203,26 +233,35 @@ fn decode_frame(bytes: &[u8; 16]) -> Result<(LeafIndex, ByteOffset), FormatError
     Ok((first, offset))
 }
 
-/// Level-8 nodes whose 256 leaves are all among `leaves`.
-fn level_nodes(id: SegmentId, leaves: &[LeafHash]) -> Vec<NodeHash> {
-    let skip = usize::try_from(id.0.0.next_multiple_of(LEAF_BLOCK) - id.0.0).expect("below 256");
-    let aligned = leaves.get(skip..).unwrap_or_default();
-    aligned.as_chunks::<BLOCK_LEAVES>().0.iter().map(|block| root_of_block(block)).collect()
+/// Number of nodes whose last leaf is in the range, for each level from [`NODE_LEVEL`] up, until there is none.
+fn node_counts(indices: Range<u64>) -> impl Iterator<Item = u64> {
+    (u32::from(NODE_LEVEL)..u64::BITS)
+        .map(move |level| (indices.end >> level) - (indices.start >> level))
+        .take_while(|count| *count > 0)
 }
 
-fn root_of_block(block: &[LeafHash]) -> NodeHash {
-    let mut level = block.to_vec();
-    while level.len() > 1 {
-        level = level.as_chunks::<2>().0.iter().map(|[left, right]| Hash::of_children(left, right)).collect();
+/// Nodes of [`NODE_LEVEL`] and above that `leaves` complete behind the tree `before`, level by level.
+fn completed_nodes(before: &Frontier, leaves: &[LeafHash]) -> Vec<NodeHash> {
+    let mut tree = before.clone();
+    let mut levels: Vec<Vec<NodeHash>> = Vec::new();
+    for leaf in leaves {
+        tree.push(*leaf, |at, node| {
+            let Some(level) = at.level.checked_sub(NODE_LEVEL).map(usize::from) else { return };
+            if level == levels.len() {
+                levels.push(Vec::new());
+            }
+            levels[level].push(node);
+        });
     }
-    level[0]
+    levels.concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use counterfoil_proof::Frontier;
+    use crate::fuzzing;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn leaves(first: u64, count: u64) -> Vec<LeafHash> {
         (first..first + count).map(|n| Hash::of_envelope(&n.to_le_bytes())).collect()
@@ -231,7 +270,26 @@ mod tests {
     fn file(first: u64, count: u64) -> Vec<u8> {
         let frames: Vec<_> =
             (0..count).step_by(100).map(|n| (LeafIndex(first + n), ByteOffset((n + 1) * FRAME_ALIGN))).collect();
-        LeafFile::encode(Hash([1; 32]), SegmentId(LeafIndex(first)), Generation(0), &frames, &leaves(first, count))
+        let id = SegmentId(LeafIndex(first));
+        let before = tree(first, |_, _| ());
+        LeafFile::encode(Hash([1; 32]), id, Generation(0), &before, &frames, &leaves(first, count))
+    }
+
+    fn tree(size: u64, mut completed: impl FnMut(NodeCoordinate, NodeHash)) -> Frontier {
+        let mut tree = Frontier::empty();
+        for leaf in leaves(0, size) {
+            tree.push(leaf, &mut completed);
+        }
+        tree
+    }
+
+    /// Changes a head as a hostile writer would, who repairs the checksum.
+    fn decode_changed(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Result<LeafFileHead, FormatError> {
+        let ShortPreamble(len) = ShortPreamble::decode(file).unwrap();
+        let mut head = file[..len].to_vec();
+        change(&mut head);
+        record::finish(&mut head);
+        LeafFileHead::decode(&head)
     }
 
     fn head(file: &[u8]) -> LeafFileHead {
@@ -257,18 +315,61 @@ mod tests {
         }
 
         #[test]
-        fn nodes_are_those_of_the_whole_tree(first in 0u64..1000, count in 1u64..1500) {
-            let mut tree = Frontier::empty();
-            let mut nodes = Vec::new();
-            for leaf in leaves(0, first + count) {
-                tree.push(leaf, |at, hash| {
-                    if at.level == NODE_LEVEL && at.index * LEAF_BLOCK >= first { nodes.push(hash); }
-                });
-            }
-            let head = head(&file(first, count));
-            prop_assert_eq!(&head.nodes, &nodes);
-            prop_assert_eq!(head.first_node().index, first.div_ceil(LEAF_BLOCK));
+        fn changed_bytes_under_a_repaired_checksum_are_refused_or_canonical(
+            first in 0u64..1000, count in 1u64..1500, at in any::<prop::sample::Index>(), flip in 1u8..
+        ) {
+            let file = file(first, count);
+            let ShortPreamble(len) = ShortPreamble::decode(&file).unwrap();
+            let mut head = file[..len].to_vec();
+            let at = 16 + at.index(len - 16);
+            head[at] ^= flip;
+            record::finish(&mut head);
+            fuzzing::leaf_file(&head);
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn a_file_has_the_nodes_that_end_in_its_segment(first in 0u64..5000, count in 1u64..1500) {
+            let mut ending = BTreeMap::new();
+            let whole = tree(first + count, |at, node| {
+                let last = ((at.index + 1) << at.level) - 1;
+                if at.level >= NODE_LEVEL && last >= first { ending.insert((at.level, at.index), node); }
+            });
+            let head = head(&file(first, count));
+            prop_assert_eq!(head.nodes.len(), ending.len());
+            for level in 0..=u8::MAX {
+                let positions = whole.size().0.checked_shr(level.into()).unwrap_or(0) + 2;
+                for index in (0..positions).chain([u64::MAX]) {
+                    let node = head.node(NodeCoordinate { level, index });
+                    prop_assert_eq!(node, ending.get(&(level, index)).copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_too_many_is_refused() {
+        let error = FormatError::NotCanonical { rule: "there is one node for each that ends in the segment" };
+        let one_more = decode_changed(&file(5, 300), |head| {
+            head[72] += 1;
+            head.splice(80 + 3 * 16..80 + 3 * 16, [7; 32]);
+        });
+        assert_eq!(one_more, Err(error));
+    }
+
+    #[test]
+    fn a_count_beyond_64_bits_is_refused() {
+        let changed = decode_changed(&file(5, 3), |head| head[56..64].fill(0xff));
+        assert_eq!(changed, Err(FormatError::NotCanonical { rule: "indices fit 64 bits" }));
+    }
+
+    #[test]
+    fn a_frame_behind_the_segment_is_refused() {
+        let changed = decode_changed(&file(5, 300), |head| head[48 + 64 + 1] = 9);
+        assert_eq!(changed, Err(FormatError::NotCanonical { rule: "frames begin in the segment" }));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Every byte the ledger stores: frames, segment headers and footers, leaf files, HEAD and the manifest.
+//! Every byte the ledger stores: frames, segment headers and footers, leaf files, stream indexes, HEAD, the manifest
+//! and single receipts.
 //!
 //! Encoding and decoding, limits, and nothing else. **What it is not**: it opens no file; where a byte lies in a file is
 //! said here, when it is written is the engine's business.
@@ -13,18 +14,26 @@ pub mod fuzzing;
 mod head;
 mod leaves;
 mod manifest;
+mod receipt;
 mod record;
 mod segment;
+mod streams;
 mod varint;
 
 pub use error::FormatError;
 pub use head::{HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, newest_slot};
 pub use leaves::{LEAF_BLOCK, LeafFile, LeafFileHead, NODE_LEVEL, ShortPreamble};
-pub use manifest::{Manifest, ManifestEntry, SegmentState};
+pub use manifest::{Manifest, ManifestEntry, SegmentState, StreamIndexEntry};
+pub use receipt::{RECEIPT_RECORD_LEN_MAX, ReceiptRecord};
 pub use record::{PREAMBLE_LEN, declared_len};
 pub use segment::{
     FOOTER_TRAILER_LEN, Generation, SEGMENT_HEADER_LEN, SegmentFooter, SegmentHeader, SegmentId, leaves_file_name,
     parse_segment_file_name, segment_file_name,
+};
+pub use streams::{
+    STREAM_BLOCK_LEN_MAX, STREAM_BLOCK_TARGET, STREAM_DIRECTORY_LEN_MAX, STREAM_RECORD_POSITIONS, STREAM_TRAILER_LEN,
+    StreamDirectory, StreamIndexBuilder, StreamIndexEnd, StreamRecord, parse_stream_index_file_name,
+    stream_index_file_name,
 };
 
 /// Frames, footers and recovered tails begin at multiples of this, so that no write touches a sector that holds an

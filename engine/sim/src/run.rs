@@ -126,6 +126,7 @@ impl<'a> Process<'a> {
             disk: disk.clone(),
             clock: Arc::new(FixedClock(Timestamp(FIRST_WALL + number as u64 * 1_000_000_000))),
             randomness: Arc::new(SeededRandomness::new(seed)),
+            catalog: None,
         };
         let rng = Rng::new(seed ^ 1);
         Self { number, seed: case.seed, machine, disk, environment, model, ledger: None, rng }

@@ -1,13 +1,17 @@
 //! Admission: everything about a batch that needs no place in the ledger, done on the caller's thread.
 
-use crate::error::{AppendError, ReceiptProblem};
+use crate::error::{AppendError, ReadError, ReceiptProblem};
 use crate::shared::Shared;
+use crate::streams::{self, Slot};
 use crate::types::{Batch, BatchId, Limits, NewReceipt};
-use crate::window::Fingerprint;
+use crate::window::{self, Fingerprint};
 use counterfoil_format::frame::BatchLabel;
-use counterfoil_proof::{Commitment, LINKS_MAX, Link, Media, Principal, Salt, Sealed};
+use counterfoil_proof::{Commitment, LINKS_MAX, Link, Media, Principal, Salt, Sealed, StreamName};
 use counterfoil_rules::Rules;
 use serde::de::IgnoredAny;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 /// A batch that keeps all rules which do not depend on its place, with its salts and commitments. Only
 /// [`crate::Ledger::admit`] makes one.
@@ -23,6 +27,8 @@ pub struct AdmittedBatch {
 
 pub(crate) struct AdmittedReceipt {
     pub(crate) new: NewReceipt,
+    /// Where its stream stands; held, so that the sequencer finds it in memory.
+    pub(crate) slot: Arc<Slot>,
     pub(crate) salt: Salt,
     pub(crate) commitment: Commitment,
 }
@@ -45,13 +51,37 @@ pub(crate) fn admit(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, Appe
     for (at, receipt) in batch.receipts.iter().enumerate() {
         check_receipt(limits, &rules, receipt).map_err(|problem| AppendError::Receipt { at, problem })?;
         for link in &receipt.links {
-            if !link_holds(shared, link) {
+            if !link_holds(shared, link)? {
                 let problem = ReceiptProblem::UnknownLink(*link);
                 return Err(AppendError::Receipt { at, problem });
             }
         }
     }
+    window::bring_in(shared, &batch).map_err(unreadable)?;
     seal(shared, batch)
+}
+
+fn unreadable(error: ReadError) -> AppendError {
+    AppendError::Unreadable { cause: Arc::new(error) }
+}
+
+/// Looks up the streams of a batch, each once.
+fn slots_of(shared: &Shared, batch: &Batch) -> Result<Vec<Arc<Slot>>, AppendError> {
+    let mut found: HashMap<&StreamName, Arc<Slot>> = HashMap::new();
+    let mut slots: Vec<Arc<Slot>> = Vec::with_capacity(batch.receipts.len());
+    for receipt in &batch.receipts {
+        let slot = match slots.last().filter(|last| *last.stream() == receipt.stream) {
+            Some(last) => last.clone(),
+            None => match found.entry(&receipt.stream) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(entry) => {
+                    entry.insert(streams::resolve(shared, &receipt.stream).map_err(unreadable)?).clone()
+                }
+            },
+        };
+        slots.push(slot);
+    }
+    Ok(slots)
 }
 
 /// Salts and commits to the payloads of a batch that was checked, or that the ledger itself writes.
@@ -67,13 +97,15 @@ pub(crate) fn seal(shared: &Shared, batch: Batch) -> Result<AdmittedBatch, Appen
     let sealed: Vec<Sealed<'_>> =
         batch.receipts.iter().zip(&salts).map(|(receipt, salt)| Sealed { salt, payload: &receipt.payload }).collect();
     let commitments = shared.identity.commitment.commit_all(&sealed);
+    let slots = slots_of(shared, &batch)?;
     let stored_bytes = batch.stored_bytes_max();
     let receipts = batch
         .receipts
         .into_iter()
         .zip(salts)
         .zip(commitments)
-        .map(|((new, salt), commitment)| AdmittedReceipt { new, salt, commitment })
+        .zip(slots)
+        .map(|(((new, salt), commitment), slot)| AdmittedReceipt { new, slot, salt, commitment })
         .collect();
     let (writer, id, with_proofs) = (batch.writer, batch.id, batch.with_proofs);
     Ok(AdmittedBatch { writer, id, fingerprint, receipts, with_proofs, stored_bytes })
@@ -116,8 +148,12 @@ fn check_receipt(limits: &Limits, rules: &Rules, receipt: &NewReceipt) -> Result
     if valid { Ok(()) } else { Err(ReceiptProblem::Media { media: receipt.media.name() }) }
 }
 
-fn link_holds(shared: &Shared, link: &Link) -> bool {
-    crate::read::leaf_hash(shared, link.index).is_ok_and(|leaf| leaf == link.leaf)
+fn link_holds(shared: &Shared, link: &Link) -> Result<bool, AppendError> {
+    match crate::read::leaf_hash(shared, link.index) {
+        Ok(leaf) => Ok(leaf == link.leaf),
+        Err(ReadError::UnknownIndex { .. }) => Ok(false),
+        Err(error) => Err(unreadable(error)),
+    }
 }
 
 /// The parts of a receipt that its writer decides.

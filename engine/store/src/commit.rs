@@ -2,10 +2,11 @@
 
 use crate::disk::DiskFile;
 use crate::error::AppendError;
+use crate::prove::inclusion;
 use crate::queue::Done;
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::types::Appended;
+use crate::types::{Appended, AppendedReceipt};
 use crate::window::Answer;
 use core::time::Duration;
 use counterfoil_format::{ByteOffset, HeadSlot};
@@ -131,7 +132,7 @@ impl Committer {
         // The commit point. A crash before this line loses only unacknowledged receipts; a crash after it finds the
         // frames on disk and publishes their checkpoints again. A roll drains, so one file holds all of them; its
         // description was opened before any of them was written, and reports a lost write once.
-        mark.segment.file.sync_data().map_err(|error| self.shared.poison(error))
+        mark.segment.open_file().sync_data().map_err(|error| self.shared.poison(error))
     }
 
     fn acknowledge(&self, waiter: Waiter) {
@@ -139,12 +140,10 @@ impl Committer {
         let proofs = match waiter.with_proofs {
             false => Ok(Vec::new()),
             true => {
-                let size = answer.checkpoint.unverified().size;
-                answer
-                    .receipts
-                    .iter()
-                    .map(|receipt| crate::read::inclusion(&self.shared, receipt.index, size))
-                    .collect()
+                let checkpoint = answer.checkpoint.unverified();
+                let tree = (checkpoint.size, checkpoint.root);
+                let prove = |receipt: &AppendedReceipt| inclusion(&self.shared, receipt.index, &receipt.leaf, tree);
+                answer.receipts.iter().map(prove).collect()
             }
         };
         let appended = proofs.map(|proofs| Appended {

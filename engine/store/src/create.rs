@@ -80,6 +80,7 @@ pub fn create(environment: &Environment, new: &NewLedger) -> Result<Identity, Cr
             generation: Generation(0),
             state: SegmentState::Open,
         }],
+        stream_indexes: Vec::new(),
     };
     replace_file(disk, "", "ledger.vkey", format!("{}\n", signer.verifier()).as_bytes())?;
     // The commit point: a directory without a manifest is no ledger, and creating one there is refused.

@@ -24,6 +24,14 @@ pub trait Disk: Send + Sync {
     /// `NotFound`, or what the system says.
     fn open(&self, path: &str, writable: bool) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Bytes in a file.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the system says.
+    fn file_len(&self, path: &str) -> io::Result<u64> {
+        self.open(path, false)?.len()
+    }
+
     /// Renames a file over whatever has the new name.
     ///
     /// # Errors
@@ -222,6 +230,10 @@ impl Disk for OsDisk {
     fn open(&self, path: &str, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(writable).open(self.path(path))?;
         Ok(Arc::new(OsFile(file)))
+    }
+
+    fn file_len(&self, path: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(path))?.len())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -1,10 +1,11 @@
 //! What the engine takes from outside: disk, clock and randomness.
 
+use crate::catalog::CATALOG_FOLDER;
 use crate::disk::{Disk, OsDisk};
 use core::time::Duration;
 use counterfoil_proof::Timestamp;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Tells the time.
@@ -33,13 +34,26 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Its randomness.
     pub randomness: Arc<dyn Randomness>,
+    /// Folder of its catalog in the operating system's file system; without one its streams cannot be listed.
+    pub catalog: Option<PathBuf>,
 }
 
 impl Environment {
-    /// The operating system's, over a ledger directory.
+    /// The operating system's, over a ledger directory, without a catalog.
     #[must_use]
     pub fn real(directory: &Path) -> Self {
-        Self { disk: Arc::new(OsDisk::new(directory)), clock: Arc::new(OsClock), randomness: Arc::new(OsRandomness) }
+        Self {
+            disk: Arc::new(OsDisk::new(directory)),
+            clock: Arc::new(OsClock),
+            randomness: Arc::new(OsRandomness),
+            catalog: None,
+        }
+    }
+
+    /// The operating system's, over a ledger directory with its catalog.
+    #[must_use]
+    pub fn with_catalog(directory: &Path) -> Self {
+        Self { catalog: Some(directory.join(CATALOG_FOLDER)), ..Self::real(directory) }
     }
 
     pub(crate) fn random<const N: usize>(&self) -> io::Result<[u8; N]> {

@@ -87,6 +87,12 @@ pub enum AppendError {
         /// Text of the first failure.
         cause: std::sync::Arc<io::Error>,
     },
+    /// Operator: what the ledger holds already and the batch depends on could not be read.
+    #[error("nothing was appended, because what the batch depends on could not be read: {cause}")]
+    Unreadable {
+        /// Why.
+        cause: std::sync::Arc<ReadError>,
+    },
     /// Operator: the batch is durable, but a proof asked for could not be read.
     #[error("the batch is durable, but its proofs could not be read: {cause}")]
     ProofUnavailable {
@@ -164,6 +170,14 @@ pub enum ReadError {
     UnknownStream {
         /// Stream asked for.
         stream: StreamName,
+    },
+    /// Caller: the page token is that of another stream.
+    #[error("receipt {index} is not of stream {stream}; use a page token with the stream it came from")]
+    OtherStream {
+        /// Stream asked for.
+        stream: StreamName,
+        /// Where the page should have begun.
+        index: LeafIndex,
     },
     /// Caller: a tree of this size was not published.
     #[error("a tree of size {asked} is not published; the ledger holds {size}")]

@@ -1,20 +1,24 @@
-//! The keeper: work in the background that never holds the sequencer. It seals full segments and writes zeros ahead of
-//! the sequencer.
+//! The keeper: work in the background that never holds the sequencer. It seals full segments, writes zeros ahead of the
+//! sequencer, merges stream indexes, and after opening looks for derived files that have to be made again.
 
 use crate::chain::{Chain, Tally};
-use crate::disk::{Disk, DiskFile, is_disk_full, read_exact, replace_file, write_zeros};
+use crate::control::{ControlCopy, ControlFile};
+use crate::disk::{DiskFile, is_disk_full, read_exact, replace_file, write_zeros};
 use crate::error::AppendError;
+use crate::indexer::Indexer;
 use crate::queue::SealDone;
+use crate::read;
 use crate::recovery;
-use crate::segment::{self, FOLDER, Segment, SegmentError, State};
+use crate::sealed::{self, Sealed};
+use crate::segment::{self, Segment, State};
 use crate::shared::Shared;
+use crate::streams::write_segment_index;
 use crate::types::SegmentStatus;
-use counterfoil_format::{
-    ByteOffset, Generation, LeafFile, LeafFileHead, SegmentId, SegmentState, ShortPreamble, leaves_file_name,
-};
+use counterfoil_format::{ByteOffset, LeafFile, ManifestEntry, SegmentState, StreamIndexEntry};
 use counterfoil_proof::{Hash, LeafHash, LeafIndex};
+use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the keeper is asked to do, in order.
@@ -80,14 +84,18 @@ impl Prepared {
 pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) jobs: Receiver<KeeperJob>,
+    pub(crate) control: ControlFile,
+    pub(crate) indexer: Indexer,
+    /// Sealed segments whose derived files were not looked at since the ledger was opened.
+    pub(crate) unseen: VecDeque<Arc<Segment>>,
 }
 
 impl Keeper {
     /// Works until the sequencer is gone. A segment that could not be sealed keeps its place: the ones after it wait,
     /// and opening the ledger again seals them all.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(mut self) {
         let mut stuck: Option<Arc<io::Error>> = None;
-        while let Ok(job) = self.jobs.recv() {
+        while let Some(job) = self.next_job() {
             match job {
                 KeeperJob::WriteZeros(segment, prepared) => {
                     if let Err(error) = self.write_zeros(&segment, &prepared)
@@ -112,6 +120,25 @@ impl Keeper {
                 }
             }
         }
+        self.indexer.give_up(&self.shared);
+    }
+
+    /// The next job; while there is none, what can wait is done in small steps.
+    fn next_job(&mut self) -> Option<KeeperJob> {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if let Some(segment) = self.unseen.pop_front() {
+                // Missing and damaged leaf files are rebuilt on the way. What is wrong with the segment itself concerns
+                // whoever reads from it, and the verifier.
+                let _ = segment.sealed().parts();
+            } else if !self.indexer.step(&self.shared) {
+                return self.jobs.recv().ok();
+            }
+        }
     }
 
     /// Through a file description of its own: one that the committer syncs too would take a lost write's only report
@@ -122,28 +149,33 @@ impl Keeper {
         prepared.write_zeros(&*file, self.shared.limits.segment_bytes_max)
     }
 
-    fn seal(&self, job: &SealJob) -> io::Result<SegmentStatus> {
+    fn seal(&mut self, job: &SealJob) -> io::Result<SegmentStatus> {
         let disk = &*self.shared.environment.disk;
         let segment = &job.segment;
+        let file = segment.open_file();
         let (leaves, frames) = self.leaves_and_frames(job);
-        let bytes = LeafFile::encode(self.shared.identity.ledger_id, segment.id, segment.generation, &frames, &leaves);
-        write_leaf_file(disk, segment.id, segment.generation, &bytes)?;
-        let (head, leaf_file) =
-            segment::open_leaf_file(disk, segment.id, segment.generation).map_err(|error| match error {
-                SegmentError::Io(error) => error,
-                SegmentError::Damaged { error, .. } => io::Error::new(io::ErrorKind::InvalidData, error),
-            })?;
-        let (file_len, digest) = write_footer(&*segment.file, job)?;
-        self.record(job, file_len, digest)?;
-        let state = State::Sealed { leaves: head, leaf_file, file_len };
-        let file = segment.file.clone();
-        let sealed = Arc::new(Segment { id: segment.id, generation: segment.generation, file, state });
-        let mut published = self.shared.published_mut();
-        let mut segments = published.segments.to_vec();
-        let place = segments.iter().position(|other| other.id == sealed.id).expect("a sealed segment was published");
-        segments[place] = sealed;
-        published.segments = Arc::new(segments);
-        published.tree.forget_below(job.chain.next_index());
+        let before = segment::read_header(&**file).map_err(segment::into_io)?.frontier;
+        let ledger_id = self.shared.identity.ledger_id;
+        let bytes = LeafFile::encode(ledger_id, segment.id, segment.generation, &before, &frames, &leaves);
+        sealed::write_leaf_file(disk, segment.id, segment.generation, &bytes)?;
+        let end = job.chain.frontier.size();
+        let index = write_segment_index(&self.shared.run_files, &**file, &frames, end).map_err(segment::into_io)?;
+        let copies = self.control_copies(job)?;
+        self.control.append(disk, &copies)?;
+        let (file_len, digest) = write_footer(&**file, job)?;
+        let entry = self.record(job, index, file_len, digest)?;
+        let sealed = Sealed::of_entry(entry, &self.shared.sealed_files).expect("the entry is that of a sealed segment");
+        let state = State::Sealed(sealed);
+        let sealed = Arc::new(Segment { id: segment.id, generation: segment.generation, state });
+        {
+            let mut published = self.shared.published_mut();
+            let mut segments = published.segments.to_vec();
+            let place = segments.iter().position(|other| other.id == sealed.id);
+            segments[place.expect("a sealed segment was published")] = sealed;
+            published.segments = Arc::new(segments);
+            published.tree.forget_below(job.chain.next_index());
+        }
+        self.indexer.add(&self.shared, index);
         Ok(SegmentStatus { first: segment.id.0, receipts: leaves.len() as u64, bytes: file_len, sealed: true })
     }
 
@@ -151,20 +183,38 @@ impl Keeper {
         let published = self.shared.published();
         let range = job.segment.id.0.0..job.chain.next_index().0;
         let leaf = |index| published.tree.leaf(LeafIndex(index)).expect("leaves of unsealed segments are in memory");
-        let State::Open { frames } = &job.segment.state else { unreachable!("a segment is sealed once") };
+        let State::Open { frames, .. } = &job.segment.state else { unreachable!("a segment is sealed once") };
         (range.map(leaf).collect(), frames.read().expect("no reader panics with the lock").clone())
     }
 
-    fn record(&self, job: &SealJob, file_len: u64, file_digest: Hash) -> io::Result<()> {
+    fn control_copies(&self, job: &SealJob) -> io::Result<Vec<ControlCopy>> {
+        let copy = |index: &LeafIndex| {
+            let receipt = read::get(&self.shared, *index).map_err(io::Error::other)?;
+            let content = receipt.content.ok_or_else(|| io::Error::other("a control receipt is never erased"))?;
+            Ok(ControlCopy { envelope: receipt.envelope, salt: content.salt, payload: content.payload.to_vec() })
+        };
+        job.tally.control_indices.iter().map(copy).collect()
+    }
+
+    /// Names the segment as sealed, together with the stream index that covers it.
+    fn record(
+        &self,
+        job: &SealJob,
+        index: StreamIndexEntry,
+        file_len: u64,
+        file_digest: Hash,
+    ) -> io::Result<ManifestEntry> {
         let mut manifest = self.shared.lock(&self.shared.manifest);
         let mut next = manifest.clone();
         next.counter += 1;
         let entry = next.segments.iter_mut().find(|entry| entry.id == job.segment.id);
-        entry.expect("a segment is in the manifest before it holds a frame").state =
-            SegmentState::Sealed { end: job.chain.frontier.size(), file_len, file_digest };
+        let entry = entry.expect("a segment is in the manifest before it holds a frame");
+        entry.state = SegmentState::Sealed { end: job.chain.frontier.size(), file_len, file_digest };
+        let entry = *entry;
+        next.stream_indexes.push(index);
         replace_file(&*self.shared.environment.disk, "", "MANIFEST", &next.encode())?;
         *manifest = next;
-        Ok(())
+        Ok(entry)
     }
 }
 
@@ -186,47 +236,4 @@ fn write_footer(file: &dyn DiskFile, job: &SealJob) -> io::Result<(u64, Hash)> {
     // A crash before the manifest says so finds the footer, or part of it, and seals again.
     file.sync_all()?;
     Ok((file_len, digest))
-}
-
-pub(crate) fn write_leaf_file(disk: &dyn Disk, id: SegmentId, generation: Generation, bytes: &[u8]) -> io::Result<()> {
-    replace_file(disk, FOLDER, &leaves_file_name(id, generation), bytes)
-}
-
-/// A rebuilt leaf file that is not written anywhere, for a ledger opened for reading only.
-pub(crate) fn leaf_file_in_memory(bytes: Vec<u8>) -> Result<(LeafFileHead, Arc<dyn DiskFile>), SegmentError> {
-    let damaged = |error| SegmentError::Damaged { offset: ByteOffset(0), error };
-    let ShortPreamble(len) = ShortPreamble::decode(&bytes).map_err(damaged)?;
-    let head = LeafFileHead::decode(&bytes[..len]).map_err(damaged)?;
-    Ok((head, Arc::new(MemoryFile(bytes))))
-}
-
-struct MemoryFile(Vec<u8>);
-
-impl DiskFile for MemoryFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = usize::try_from(offset).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
 }

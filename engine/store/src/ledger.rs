@@ -1,11 +1,15 @@
 //! One open ledger.
 
 use crate::admit::{self, AdmittedBatch};
+use crate::catalog::{self, Catalog, StreamsError, StreamsPage};
 use crate::commit::Committer;
+use crate::control::ControlFile;
 use crate::environment::Environment;
 use crate::error::{AppendError, ReadError};
+use crate::indexer::Indexer;
 use crate::keeper::{Keeper, KeeperJob};
 use crate::open::{self, Loaded, Mode, OpenError, at};
+use crate::prove;
 use crate::read::{self, PageBounds};
 use crate::segment::State;
 use crate::sequencer::{Active, Pace, Sequencer};
@@ -35,6 +39,7 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
+    catalog: Catalog,
 }
 
 /// Threads and the directory's lock, until the ledger is closed.
@@ -65,7 +70,7 @@ impl Ledger {
             return Err(OpenError::Limit { name, ceiling });
         }
         let fingerprint_key = environment.random().map_err(at("randomness"))?;
-        let mut loaded = open::load(&environment, mode, &fingerprint_key)?;
+        let mut loaded = open::load(&environment, mode, &limits)?;
         let lock = core::mem::replace(&mut loaded.lock, Box::new(()));
         let owed = core::mem::take(&mut loaded.owed);
         let writer = match loaded.signer.take() {
@@ -75,7 +80,11 @@ impl Ledger {
         let shared = Arc::new(Shared::new(environment, limits, mode == Mode::ReadOnly, fingerprint_key, loaded));
         let threads = writer.map_or_else(|| Ok(Vec::new()), |writer| writer.start(&shared));
         let threads = threads.map_err(at("threads"))?;
-        let ledger = Self(Arc::new(Inner { shared, running: Mutex::new(Some(Running { threads, lock })) }));
+        let catalog = match shared.environment.catalog.clone() {
+            Some(folder) if mode == Mode::Write => Catalog::keep(&shared, folder),
+            _ => Catalog::off(),
+        };
+        let ledger = Self(Arc::new(Inner { shared, running: Mutex::new(Some(Running { threads, lock })), catalog }));
         for recovered in owed {
             ledger.record_recovery(&recovered).map_err(|error| OpenError::Recording(Box::new(error)))?;
         }
@@ -158,6 +167,16 @@ impl Ledger {
         read::read(&self.0.shared, selection, after, PageBounds { receipts_max: receipts_max.max(1), bytes_max })
     }
 
+    /// Lists the streams whose names begin with `prefix`, in the order of their names' bytes, the first ones or those
+    /// behind `after`, at most `limit` of them. The list is the catalog's: it lags a little behind what is published, and
+    /// says how far.
+    ///
+    /// # Errors
+    /// [`StreamsError`] when there is no catalog.
+    pub fn streams(&self, prefix: &str, after: Option<&StreamName>, limit: usize) -> Result<StreamsPage, StreamsError> {
+        catalog::streams(&self.0.shared, &self.0.catalog, prefix, after, limit.max(1))
+    }
+
     /// The latest published checkpoint.
     #[must_use]
     pub fn checkpoint(&self) -> Arc<SignedCheckpoint> {
@@ -169,7 +188,7 @@ impl Ledger {
     /// # Errors
     /// [`ReadError`] when it is not published or a leaf file is damaged.
     pub fn prove_inclusion(&self, index: LeafIndex) -> Result<InclusionFile, ReadError> {
-        read::prove_inclusion(&self.0.shared, index)
+        prove::prove_inclusion(&self.0.shared, index)
     }
 
     /// Proves that the tree of size `old` is a prefix of the latest published one.
@@ -177,7 +196,7 @@ impl Ledger {
     /// # Errors
     /// [`ReadError`] when `old` is not published or a leaf file is damaged.
     pub fn prove_consistency(&self, old: TreeSize) -> Result<ConsistencyFile, ReadError> {
-        read::prove_consistency(&self.0.shared, old)
+        prove::prove_consistency(&self.0.shared, old)
     }
 
     /// Seals the segment that is written to and waits until it is immutable; `None` when it holds no receipt.
@@ -196,7 +215,7 @@ impl Ledger {
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.0.shared;
-        let streams = shared.lock(&shared.heads).len() as u64 + 1;
+        let streams = shared.streams.count();
         let health = match (shared.read_only, shared.poisoned()) {
             (true, _) => Health::ReadOnly,
             (false, Some(_)) => Health::Poisoned,
@@ -207,9 +226,9 @@ impl Ledger {
         let segments = published.segments.iter().zip(ends).enumerate().map(|(place, (segment, end))| {
             let last = place + 1 == published.segments.len();
             let (bytes, sealed) = match &segment.state {
-                State::Sealed { file_len, .. } => (*file_len, true),
+                State::Sealed(sealed) => (sealed.file_len, true),
                 State::Open { .. } if last => (published.active_end, false),
-                State::Open { .. } => (segment.file.len().unwrap_or(0), false),
+                State::Open { file, .. } => (file.len().unwrap_or(0), false),
             };
             SegmentStatus { first: segment.id.0, receipts: end - segment.id.0.0, bytes, sealed }
         });
@@ -222,7 +241,12 @@ impl Ledger {
             segments: segments.collect(),
             queue_batches: shared.queue.batches(),
             health,
+            catalog: self.0.catalog.status(),
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     /// Refuses new work, finishes what was accepted, moves the durable mark and gives the directory back. Reading goes
@@ -260,6 +284,7 @@ impl Inner {
             for thread in running.threads {
                 thread.join().expect("a thread of the engine panicked, which is a bug");
             }
+            self.catalog.close();
             drop(running.lock);
         }
         match self.shared.poisoned() {
@@ -303,7 +328,7 @@ impl Writer {
         signer: counterfoil_proof::CheckpointSigner,
     ) -> Result<Self, OpenError> {
         let segment = loaded.published.segments.last().expect("a ledger has a segment").clone();
-        let file_len = segment.file.len().map_err(at("segments"))?;
+        let file_len = segment.open_file().len().map_err(at("segments"))?;
         let mut active = Active::new(segment, loaded.active.nonce, loaded.active.end, file_len);
         active.tally = core::mem::take(&mut loaded.active.tally);
         Ok(Self {
@@ -335,7 +360,15 @@ impl Writer {
         };
         let committer =
             Committer { shared: shared.clone(), commits: committed, head: self.head, head_counter: self.head_counter };
-        let keeper = Keeper { shared: shared.clone(), jobs };
+        let segments = shared.published().segments.clone();
+        let sealed = segments.iter().filter(|segment| matches!(segment.state, State::Sealed(_)));
+        let keeper = Keeper {
+            shared: shared.clone(),
+            jobs,
+            control: ControlFile::default(),
+            indexer: Indexer::new(),
+            unseen: sealed.cloned().collect(),
+        };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(work);
         Ok(vec![
             spawn("sequencer", Box::new(move || sequencer.run()))?,

@@ -22,24 +22,29 @@
 //! ```
 
 mod admit;
+mod catalog;
 mod chain;
 mod commit;
+mod control;
 mod create;
 mod disk;
 mod environment;
 mod error;
-mod heads;
+mod indexer;
 mod keeper;
 mod ledger;
 mod open;
+mod prove;
 mod queue;
 mod read;
 mod recovery;
 mod repair;
+mod sealed;
 mod segment;
 mod sequencer;
 mod sessions;
 mod shared;
+mod streams;
 mod tree;
 mod types;
 mod window;
@@ -48,6 +53,10 @@ mod window;
 mod tests;
 
 pub use admit::AdmittedBatch;
+pub use catalog::{
+    CATALOG_FOLDER, CatalogError, CatalogStatus, ListedStream, RebuildError, Rebuilt, StreamsError, StreamsPage,
+    rebuild_catalog,
+};
 pub use create::{CreateError, create};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use environment::{Clock, Environment, OsClock, OsRandomness, Randomness};

@@ -1,13 +1,14 @@
 //! Segments as readers see them.
 
-use crate::disk::{Disk, DiskFile, read_exact};
+use crate::disk::{DiskFile, read_exact};
 use crate::recovery;
+use crate::sealed::Sealed;
 use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameIndex};
 use counterfoil_format::{
-    ByteOffset, FOOTER_TRAILER_LEN, FRAME_ALIGN, FormatError, Generation, LEAF_BLOCK, LeafFileHead, SEGMENT_HEADER_LEN,
-    SegmentFooter, SegmentHeader, SegmentId, ShortPreamble, leaves_file_name, segment_file_name,
+    ByteOffset, FOOTER_TRAILER_LEN, FRAME_ALIGN, FormatError, Generation, SEGMENT_HEADER_LEN, SegmentFooter,
+    SegmentHeader, SegmentId, leaves_file_name, segment_file_name,
 };
-use counterfoil_proof::{LeafHash, LeafIndex, Origin, SignedCheckpoint, StreamName};
+use counterfoil_proof::{LeafIndex, Origin, SignedCheckpoint};
 use std::io;
 use std::sync::{Arc, RwLock};
 
@@ -17,19 +18,19 @@ pub(crate) const FOLDER: &str = "segments";
 pub(crate) struct Segment {
     pub(crate) id: SegmentId,
     pub(crate) generation: Generation,
-    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) state: State,
 }
 
-/// What is known of a segment beside its file.
+/// How a segment is read.
 pub(crate) enum State {
     /// Frames are added, or the footer is being written.
     Open {
+        file: Arc<dyn DiskFile>,
         /// Published frames, ascending.
         frames: RwLock<Vec<(LeafIndex, ByteOffset)>>,
     },
-    /// Immutable, with a leaf file.
-    Sealed { leaves: LeafFileHead, leaf_file: Arc<dyn DiskFile>, file_len: u64 },
+    /// Immutable, with a leaf file; opened when it is first read.
+    Sealed(Sealed),
 }
 
 /// Stored bytes that are not what they should be, or could not be read.
@@ -45,6 +46,14 @@ impl From<io::Error> for SegmentError {
     }
 }
 
+/// For whoever only says that it failed.
+pub(crate) fn into_io(error: SegmentError) -> io::Error {
+    match error {
+        SegmentError::Io(error) => error,
+        SegmentError::Damaged { error, .. } => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
 pub(crate) fn segment_path(id: SegmentId, generation: Generation) -> String {
     format!("{FOLDER}/{}", segment_file_name(id, generation))
 }
@@ -55,85 +64,98 @@ pub(crate) fn leaves_path(id: SegmentId, generation: Generation) -> String {
 
 impl Segment {
     pub(crate) fn open(id: SegmentId, generation: Generation, file: Arc<dyn DiskFile>) -> Self {
-        Self { id, generation, file, state: State::Open { frames: RwLock::new(Vec::new()) } }
+        Self { id, generation, state: State::Open { file, frames: RwLock::new(Vec::new()) } }
+    }
+
+    /// The file that frames are written to. Only for open segments.
+    pub(crate) fn open_file(&self) -> &Arc<dyn DiskFile> {
+        match &self.state {
+            State::Open { file, .. } => file,
+            State::Sealed(_) => unreachable!("a sealed segment is immutable"),
+        }
+    }
+
+    /// The leaf hashes and frames of a sealed segment.
+    pub(crate) fn sealed(&self) -> &Sealed {
+        match &self.state {
+            State::Sealed(sealed) => sealed,
+            State::Open { .. } => unreachable!("leaves of open segments are in memory"),
+        }
+    }
+
+    fn file(&self) -> Result<Arc<dyn DiskFile>, SegmentError> {
+        match &self.state {
+            State::Open { file, .. } => Ok(file.clone()),
+            State::Sealed(sealed) => Ok(sealed.parts()?.file.clone()),
+        }
     }
 
     /// Offset and first index of the published frame that holds a receipt.
-    pub(crate) fn frame_of(&self, index: LeafIndex) -> Option<(LeafIndex, ByteOffset)> {
-        match &self.state {
-            State::Sealed { leaves, .. } => leaves.frame_of(index),
-            State::Open { frames } => {
+    pub(crate) fn frame_of(&self, index: LeafIndex) -> Result<(LeafIndex, ByteOffset), SegmentError> {
+        let found = match &self.state {
+            State::Sealed(sealed) => sealed.parts()?.leaves.frame_of(index),
+            State::Open { frames, .. } => {
                 let frames = frames.read().expect("no reader panics with the lock");
-                frames.get(frames.partition_point(|(first, _)| *first <= index).checked_sub(1)?).copied()
+                let after = frames.partition_point(|(first, _)| *first <= index);
+                after.checked_sub(1).and_then(|at| frames.get(at).copied())
             }
-        }
+        };
+        let error = FormatError::NotCanonical { rule: "every receipt of a segment is in a frame" };
+        found.ok_or(SegmentError::Damaged { offset: ByteOffset(0), error })
     }
 
     pub(crate) fn add_frame(&self, first: LeafIndex, at: ByteOffset) {
         match &self.state {
-            State::Open { frames } => frames.write().expect("no reader panics with the lock").push((first, at)),
-            State::Sealed { .. } => unreachable!("a sealed segment is immutable"),
+            State::Open { frames, .. } => frames.write().expect("no reader panics with the lock").push((first, at)),
+            State::Sealed(_) => unreachable!("a sealed segment is immutable"),
         }
-    }
-
-    /// The leaf hashes of the block that holds a leaf, and the index of the first of them. Only for sealed segments.
-    pub(crate) fn leaf_block(&self, index: LeafIndex) -> Result<(LeafIndex, Vec<LeafHash>), SegmentError> {
-        let State::Sealed { leaves, leaf_file, .. } = &self.state else {
-            unreachable!("leaves of open segments are in memory")
-        };
-        let (first, range) = leaves.block_of(index).expect("the leaf is in this segment");
-        let len = usize::try_from(range.end - range.start).expect("a block has at most 8 KiB");
-        let bytes = read_exact(&**leaf_file, range.start, len)?;
-        let damaged = |error| SegmentError::Damaged { offset: ByteOffset(range.start), error };
-        Ok((first, leaves.decode_block(first, &bytes).map_err(damaged)?))
-    }
-
-    /// Leaf hashes of a range that is in this sealed segment.
-    pub(crate) fn leaves(&self, first: LeafIndex, count: u64) -> Result<Vec<LeafHash>, SegmentError> {
-        let mut out = Vec::new();
-        let mut next = first.0;
-        while next < first.0 + count {
-            let (start, block) = self.leaf_block(LeafIndex(next))?;
-            let skip = usize::try_from(next - start.0).expect("below 256");
-            let wanted = usize::try_from((first.0 + count - next).min(LEAF_BLOCK)).expect("at most 256");
-            out.extend(block.iter().skip(skip).take(wanted));
-            next = start.0 + block.len() as u64;
-        }
-        Ok(out)
     }
 
     /// Everything of a frame but its payloads.
     pub(crate) fn frame_index(&self, at: ByteOffset) -> Result<FrameIndex, SegmentError> {
-        let damaged = |error| SegmentError::Damaged { offset: at, error };
-        let header = self.frame_header(at)?;
-        let bytes = read_exact(&*self.file, at.0, header.index_len())?;
-        FrameIndex::decode(&bytes).map_err(damaged)
+        frame_index(&*self.file()?, at)
     }
 
-    fn frame_header(&self, at: ByteOffset) -> Result<FrameHeader, SegmentError> {
-        let bytes = read_exact(&*self.file, at.0, FRAME_HEADER_LEN)?;
-        FrameHeader::decode(&bytes).map_err(|error| SegmentError::Damaged { offset: at, error })
+    /// The header of a frame, and as many bytes of the frame as `len` says.
+    pub(crate) fn frame_part(
+        &self,
+        at: ByteOffset,
+        len: impl Fn(&FrameHeader) -> usize,
+    ) -> Result<(FrameHeader, Vec<u8>), SegmentError> {
+        let file = self.file()?;
+        let header = frame_header(&*file, at)?;
+        let bytes = read_exact(&*file, at.0, len(&header))?;
+        Ok((header, bytes))
+    }
+
+    /// Bytes of a segment's file.
+    pub(crate) fn read(&self, at: ByteOffset, len: usize) -> Result<Vec<u8>, SegmentError> {
+        Ok(read_exact(&*self.file()?, at.0, len)?)
+    }
+
+    /// The bytes of a whole frame.
+    pub(crate) fn frame_bytes(&self, at: ByteOffset) -> Result<Vec<u8>, SegmentError> {
+        Ok(self.frame_part(at, |header| header.frame_len)?.1)
     }
 
     /// The checkpoint a frame states, unverified; `None` when it cannot be read.
     pub(crate) fn frame_checkpoint(&self, at: ByteOffset, origin: &Origin) -> Option<SignedCheckpoint> {
-        let header = self.frame_header(at).ok()?;
-        let bytes = read_exact(&*self.file, at.0, header.frame_len).ok()?;
+        let bytes = self.frame_bytes(at).ok()?;
         let frame = Frame::decode_ignoring_checksum(&bytes).ok()?;
         recovery::checkpoint_of(frame.commit(), origin)
     }
+}
 
-    /// Index behind the last receipt of a frame.
-    pub(crate) fn frame_end(&self, at: ByteOffset) -> Result<LeafIndex, SegmentError> {
-        Ok(self.frame_header(at)?.end().next_index())
-    }
+fn frame_header(file: &dyn DiskFile, at: ByteOffset) -> Result<FrameHeader, SegmentError> {
+    let bytes = read_exact(file, at.0, FRAME_HEADER_LEN)?;
+    FrameHeader::decode(&bytes).map_err(|error| SegmentError::Damaged { offset: at, error })
+}
 
-    /// True when a frame has receipts of a stream.
-    pub(crate) fn frame_mentions(&self, at: ByteOffset, stream: &StreamName) -> Result<bool, SegmentError> {
-        let header = self.frame_header(at)?;
-        let bytes = read_exact(&*self.file, at.0, header.names_end())?;
-        FrameIndex::mentions(&bytes, stream).map_err(|error| SegmentError::Damaged { offset: at, error })
-    }
+/// Everything of a frame but its payloads.
+pub(crate) fn frame_index(file: &dyn DiskFile, at: ByteOffset) -> Result<FrameIndex, SegmentError> {
+    let header = frame_header(file, at)?;
+    let bytes = read_exact(file, at.0, header.index_len())?;
+    FrameIndex::decode(&bytes).map_err(|error| SegmentError::Damaged { offset: at, error })
 }
 
 /// Reads the header of a segment file.
@@ -156,26 +178,6 @@ pub(crate) fn read_footer(file: &dyn DiskFile) -> Result<(SegmentFooter, ByteOff
     let bytes = read_exact(file, at.0, len)?;
     let footer = SegmentFooter::decode(&bytes, at).map_err(|error| SegmentError::Damaged { offset: at, error })?;
     Ok((footer, at))
-}
-
-/// Opens the leaf file of a sealed segment and reads its head.
-pub(crate) fn open_leaf_file(
-    disk: &dyn Disk,
-    id: SegmentId,
-    generation: Generation,
-) -> Result<(LeafFileHead, Arc<dyn DiskFile>), SegmentError> {
-    let file = disk.open(&leaves_path(id, generation), false)?;
-    let damaged = |error| SegmentError::Damaged { offset: ByteOffset(0), error };
-    let preamble = read_exact(&*file, 0, counterfoil_format::PREAMBLE_LEN)?;
-    let ShortPreamble(len) = ShortPreamble::decode(&preamble).map_err(damaged)?;
-    if len as u64 > file.len()? {
-        return Err(damaged(FormatError::Truncated));
-    }
-    let head = LeafFileHead::decode(&read_exact(&*file, 0, len)?).map_err(damaged)?;
-    if head.id != id || head.generation != generation || file.len()? != head.len() + head.count * 32 {
-        return Err(damaged(FormatError::NotCanonical { rule: "the leaf file belongs to its segment" }));
-    }
-    Ok((head, file))
 }
 
 /// Reads on from `at` in steps and says whether everything is zero; if not, where the first and the end of the last

@@ -9,13 +9,12 @@ use crate::commit::{Commit, CommittedFrame, Waiter};
 use crate::create;
 use crate::disk::{DiskFile, create_anew, is_disk_full, put_in_place, write_replacement};
 use crate::error::AppendError;
-use crate::heads::StreamHeads;
 use crate::keeper::{KeeperJob, Prepared, SealJob};
 use crate::queue::{Done, SealDone, Work};
 use crate::segment::{self, FOLDER, Segment};
 use crate::sessions::Sessions;
 use crate::shared::Shared;
-use crate::types::{AppendedReceipt, BatchId};
+use crate::types::{AppendedReceipt, BatchId, Limits};
 use crate::window::{Answer, Remembered};
 use core::time::Duration;
 use counterfoil_format::frame::{FRAME_RECEIPTS_MAX, FrameBuilder, FrameStart, Stored};
@@ -23,7 +22,7 @@ use counterfoil_format::{
     ByteOffset, Generation, ManifestEntry, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId, SegmentState,
 };
 use counterfoil_proof::{
-    CheckpointSigner, Envelope, NodeCoordinate, NodeHash, Principal, StreamName, StreamSeq, Timestamp,
+    CheckpointSigner, Envelope, LeafIndex, NodeCoordinate, NodeHash, Principal, StreamName, StreamSeq, Timestamp,
 };
 use counterfoil_rules::{ControlReceipt, Rules};
 use std::collections::HashMap;
@@ -156,17 +155,15 @@ impl Sequencer {
         let mut placed: Vec<Vec<Envelope>> = Vec::new();
         for (batch, done) in batches {
             let Some((batch, done)) = self.sort_out_repeats(batch, done, &mut gathering) else { continue };
-            let shared = self.shared.clone();
-            let mut heads = shared.lock(&shared.heads);
             let missing = self.sessions.missing_before(&batch);
             let in_order = missing.map_or(Ok(()), |number| Err(AppendError::EarlierBatchRefused { number }));
-            if let Err(error) = in_order.and_then(|()| check_streams(&heads, &batch)) {
+            if let Err(error) = in_order.and_then(|()| check_streams(&batch)) {
                 self.sessions.refuse(&batch);
                 done(Err(error));
                 continue;
             }
             self.sessions.append(&batch);
-            let (envelopes, receipts) = self.place(&batch, time, &mut heads, &mut gathering.nodes);
+            let (envelopes, receipts) = self.place(&batch, time, &mut gathering.nodes);
             if let Some(id) = batch.id {
                 gathering.ids.insert((batch.writer.clone(), id), gathering.staged.len());
             }
@@ -184,7 +181,7 @@ impl Sequencer {
         }
         let needed: usize = batches.iter().map(|(batch, _)| batch.stored_bytes).sum();
         let needed = needed as u64 + FRAME_OVERHEAD;
-        if self.active.end.0 >= self.shared.limits.segment_bytes_max && !self.active.is_empty() {
+        if self.active.is_full(&self.shared.limits, self.chain.next_index()) {
             match self.roll(None) {
                 Err(error) if is_disk_full(&error) => return Err(disk_full()),
                 Err(error) => return Err(self.shared.poison(error)),
@@ -204,7 +201,7 @@ impl Sequencer {
             active.writable = len;
         }
         if end > active.writable {
-            let file = &*active.segment.file;
+            let file = &**active.segment.open_file();
             let ahead = end + (4 * needed).min(GROWTH_MAX);
             // Nothing is placed behind what could not be allocated. On a nearly full disk there is room for this frame
             // but not for more.
@@ -254,14 +251,13 @@ impl Sequencer {
         &mut self,
         batch: &AdmittedBatch,
         time: Timestamp,
-        heads: &mut StreamHeads,
         nodes: &mut Vec<(NodeCoordinate, NodeHash)>,
     ) -> (Vec<Envelope>, Vec<AppendedReceipt>) {
         let mut envelopes = Vec::with_capacity(batch.receipts.len());
         let mut receipts = Vec::with_capacity(batch.receipts.len());
         let mut encoded = Vec::with_capacity(512);
         for receipt in &batch.receipts {
-            let envelope = self.envelope(batch, receipt, time, heads);
+            let envelope = self.envelope(batch, receipt, time);
             encoded.clear();
             envelope.encode_into(&mut encoded);
             let leaf = counterfoil_proof::Hash::of_envelope(&encoded);
@@ -270,8 +266,10 @@ impl Sequencer {
                 let control = ControlReceipt { envelope: &envelope, payload: &receipt.new.payload };
                 let rules = Rules::clone(&self.rules).apply(control);
                 self.rules = Arc::new(rules.expect("the ledger writes no control receipt that breaks its own rules"));
-            } else {
-                assert!(heads.advance(&envelope, leaf), "a receipt is given the place behind its stream's head");
+            }
+            assert!(receipt.slot.advance(&envelope, leaf), "a receipt is given the place behind its stream's head");
+            if envelope.stream_seq == StreamSeq(0) {
+                self.shared.streams.add_new();
             }
             self.active.tally.add(&envelope, receipt.new.payload.len());
             receipts.push(AppendedReceipt { index: envelope.index, stream_seq: envelope.stream_seq, leaf });
@@ -280,18 +278,9 @@ impl Sequencer {
         (envelopes, receipts)
     }
 
-    fn envelope(
-        &self,
-        batch: &AdmittedBatch,
-        receipt: &AdmittedReceipt,
-        time: Timestamp,
-        heads: &StreamHeads,
-    ) -> Envelope {
+    fn envelope(&self, batch: &AdmittedBatch, receipt: &AdmittedReceipt, time: Timestamp) -> Envelope {
         let new = &receipt.new;
-        let (stream_seq, stream_prev) = match new.stream.is_control() {
-            true => (self.chain.control_seq, self.chain.control_head),
-            false => heads.next(&new.stream),
-        };
+        let (stream_seq, stream_prev) = receipt.slot.next();
         Envelope {
             index: self.chain.next_index(),
             time,
@@ -329,7 +318,7 @@ impl Sequencer {
             }
             let bytes = segment::pad(frame.finish(&create::commit(&checkpoint)));
             let at = self.active.end;
-            if let Err(error) = self.active.segment.file.write_all_at(&bytes, at.0) {
+            if let Err(error) = self.active.segment.open_file().write_all_at(&bytes, at.0) {
                 let error = self.shared.poison(error);
                 gathering.staged.into_iter().map(|staged| staged.done).for_each(|done| done(Err(error.clone())));
                 gathering.repeated.into_iter().for_each(|repeated| (repeated.done)(Err(error.clone())));
@@ -485,6 +474,11 @@ impl Active {
     fn is_empty(&self) -> bool {
         self.tally.frames == 0
     }
+
+    fn is_full(&self, limits: &Limits, next: LeafIndex) -> bool {
+        let receipts = next.0 - self.segment.id.0.0;
+        !self.is_empty() && (self.end.0 >= limits.segment_bytes_max || receipts >= limits.segment_receipts_max)
+    }
 }
 
 fn disk_full() -> AppendError {
@@ -492,17 +486,23 @@ fn disk_full() -> AppendError {
 }
 
 /// Checks closed streams and conditions against the heads before the batch.
-fn check_streams(heads: &StreamHeads, batch: &AdmittedBatch) -> Result<(), AppendError> {
-    let mut closed_here: HashMap<&StreamName, StreamSeq> = HashMap::new();
+fn check_streams(batch: &AdmittedBatch) -> Result<(), AppendError> {
     let mut added: HashMap<&StreamName, u64> = HashMap::new();
+    let mut closed_here: HashMap<&StreamName, StreamSeq> = HashMap::new();
+    let may_matter = |receipt: &AdmittedReceipt| receipt.new.closes_stream || receipt.new.expected_stream_seq.is_some();
+    // Most batches neither close streams nor have conditions: then only the heads count.
+    let counts = batch.receipts.iter().any(may_matter);
     for (at, receipt) in batch.receipts.iter().enumerate() {
         let new = &receipt.new;
-        let head = heads.get(&new.stream);
+        let head = receipt.slot.head();
         let closed_before = head.filter(|head| head.closed).map(|head| head.seq);
         if let Some(closed_at) = closed_before.or_else(|| closed_here.get(&new.stream).copied()) {
             return Err(AppendError::StreamClosed { at, stream: new.stream.clone(), closed_at });
         }
-        let (actual, _) = heads.next(&new.stream);
+        if !counts {
+            continue;
+        }
+        let (actual, _) = receipt.slot.next();
         if let Some(expected) = new.expected_stream_seq
             && expected != actual
         {

@@ -2,9 +2,10 @@
 
 use crate::environment::Environment;
 use crate::error::AppendError;
-use crate::heads::StreamHeads;
 use crate::queue::Queue;
+use crate::sealed::SealedFiles;
 use crate::segment::Segment;
+use crate::streams::{RunFiles, Streams};
 use crate::tree::Tree;
 use crate::types::{Identity, Limits};
 use crate::window::Window;
@@ -26,7 +27,9 @@ pub(crate) struct Shared {
     published: RwLock<Published>,
     /// Told whenever something is published or the ledger is poisoned.
     pub(crate) progress: (Mutex<()>, Condvar),
-    pub(crate) heads: Mutex<StreamHeads>,
+    pub(crate) streams: Streams,
+    pub(crate) run_files: Arc<RunFiles>,
+    pub(crate) sealed_files: Arc<SealedFiles>,
     pub(crate) window: Mutex<Window>,
     pub(crate) manifest: Mutex<Manifest>,
     poison: OnceLock<Arc<io::Error>>,
@@ -79,7 +82,9 @@ impl Shared {
             queue: Queue::new(&limits),
             published: RwLock::new(loaded.published),
             progress: (Mutex::new(()), Condvar::new()),
-            heads: Mutex::new(loaded.heads),
+            streams: loaded.streams,
+            run_files: loaded.run_files,
+            sealed_files: loaded.sealed_files,
             window: Mutex::new(loaded.window),
             manifest: Mutex::new(loaded.manifest),
             poison: OnceLock::new(),

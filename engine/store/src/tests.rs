@@ -3,7 +3,6 @@
 use crate::*;
 use bytes::Bytes;
 use core::time::Duration;
-use counterfoil_audit as _;
 use counterfoil_proof::*;
 use std::path::Path;
 use tempfile::TempDir;
@@ -81,6 +80,8 @@ fn check_all(ledger: &Ledger) {
         ledger.prove_consistency(old).unwrap().verify(&policy(ledger)).unwrap();
     }
 }
+
+mod derived;
 
 #[test]
 fn a_receipt_comes_back_with_a_proof_that_verifies() {
@@ -450,7 +451,7 @@ mod recovery {
     }
 
     #[test]
-    fn damage_in_a_sealed_envelope_refuses_appends_and_the_rest_is_served() {
+    fn behind_a_damaged_head_nothing_is_appended_and_the_rest_goes_on() {
         let scratch = Scratch::new();
         let ledger = scratch.open();
         ledger.append(batch(vec![receipt("alpha", "1")])).unwrap();
@@ -459,13 +460,17 @@ mod recovery {
         ledger.close().unwrap();
         let at = copy(&scratch, SEGMENT).windows(5).position(|window| window == b"alpha").unwrap();
         overwrite(&scratch, SEGMENT, at as u64, b"X");
-        let refusal = refusal(&scratch);
-        assert_eq!((refusal.path.as_str(), refusal.offset.0), (SEGMENT, 8192));
-        let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+        let ledger = scratch.open();
+        let refused = ledger.append(batch(vec![receipt("alpha", "3")])).unwrap_err();
+        assert!(matches!(refused, AppendError::Unreadable { .. }), "{refused}");
+        assert_eq!(ledger.append(batch(vec![receipt("bravo", "4")])).unwrap().receipts[0].stream_seq, StreamSeq(1));
         assert!(matches!(ledger.get(LeafIndex(1)), Err(ReadError::Corrupt { .. })));
         assert!(ledger.get(LeafIndex(2)).is_ok());
+        ledger.close().unwrap();
+        let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
         let stream = |name| Selection::Stream { stream: StreamName::new(name).unwrap(), from: StreamSeq(0) };
-        assert_eq!(ledger.read(&stream("bravo"), None, 9, 999).unwrap().receipts.len(), 1);
+        assert_eq!(ledger.read(&stream("bravo"), None, 9, 999).unwrap().receipts.len(), 2);
+        assert!(matches!(ledger.read(&stream("alpha"), None, 9, 999), Err(ReadError::Corrupt { .. })));
     }
 
     #[test]

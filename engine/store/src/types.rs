@@ -1,5 +1,6 @@
 //! What callers hand in and get back.
 
+use crate::catalog::CatalogStatus;
 use bytes::Bytes;
 use core::time::Duration;
 use counterfoil_proof::{
@@ -22,6 +23,12 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// A segment is sealed once it holds this many bytes.
     pub segment_bytes_max: u64,
+    /// A segment is sealed once it holds this many receipts. What is kept in memory of a segment that is not sealed, and
+    /// the time that opening takes, grow with it.
+    pub segment_receipts_max: u64,
+    /// Streams kept in memory although indexes could find them, about 200 bytes each. Appending to a stream that is not
+    /// there costs a lookup.
+    pub stream_heads_max: usize,
 }
 
 /// `payload_bytes_max` may be set up to this.
@@ -36,6 +43,8 @@ impl Limits {
         queue_batches_max: 1 << 20,
         queue_bytes_max: 1 << 40,
         segment_bytes_max: 1 << 40,
+        segment_receipts_max: 1 << 24,
+        stream_heads_max: 1 << 30,
     };
 
     /// The first limit that is above its ceiling, with that ceiling; `None` when all are fine.
@@ -61,6 +70,12 @@ impl Limits {
             ),
             ("queue_bytes_max", self.queue_bytes_max > ceilings.queue_bytes_max, ceilings.queue_bytes_max as u64),
             ("segment_bytes_max", self.segment_bytes_max > ceilings.segment_bytes_max, ceilings.segment_bytes_max),
+            (
+                "segment_receipts_max",
+                self.segment_receipts_max > ceilings.segment_receipts_max,
+                ceilings.segment_receipts_max,
+            ),
+            ("stream_heads_max", self.stream_heads_max > ceilings.stream_heads_max, ceilings.stream_heads_max as u64),
         ];
         checks.into_iter().find(|(_, above, _)| *above).map(|(name, _, ceiling)| (name, ceiling))
     }
@@ -75,6 +90,8 @@ impl Default for Limits {
             queue_batches_max: 1024,
             queue_bytes_max: 64 * 1024 * 1024,
             segment_bytes_max: 128 * 1024 * 1024,
+            segment_receipts_max: 262_144,
+            stream_heads_max: 1 << 20,
         }
     }
 }
@@ -274,6 +291,8 @@ pub struct Status {
     pub queue_batches: usize,
     /// What the ledger can do now.
     pub health: Health,
+    /// How the catalog is.
+    pub catalog: CatalogStatus,
 }
 
 /// One segment of a ledger.

@@ -48,6 +48,10 @@ reasons! {
     READ_ONLY,
     /// A write or sync failed; the ledger must be reopened.
     POISONED,
+    /// The ledger is open without a catalog.
+    NO_CATALOG,
+    /// The catalog stopped; the ledger does without.
+    CATALOG_FAILED,
     /// Too much is waiting to be written.
     OVERLOADED,
     /// No space is left on the disk.

@@ -59,6 +59,8 @@ struct File {
     payload_bytes_max: Option<u64>,
     batch_receipts_max: Option<u64>,
     segment_bytes_max: Option<u64>,
+    segment_receipts_max: Option<u64>,
+    stream_heads_max: Option<u64>,
     queue_batches_max: Option<u64>,
     queue_bytes_max: Option<u64>,
 }
@@ -72,6 +74,8 @@ impl ServerConfig {
     /// | `payload_bytes_max` | bytes of one payload | 1 MiB | 1 to 15 MiB |
     /// | `batch_receipts_max` | receipts in one batch | 10 000 | 1 to 10 000 |
     /// | `segment_bytes_max` | bytes after which a segment is sealed | 128 MiB | 1 MiB to 16 GiB |
+    /// | `segment_receipts_max` | receipts after which a segment is sealed | 262 144 | 1 024 to 16 777 216 |
+    /// | `stream_heads_max` | streams whose heads stay in memory, about 200 bytes each | 1 048 576 | 1 024 to 1 073 741 824 |
     /// | `queue_batches_max` | batches waiting to be written | 1 024 | 2 to 65 536 |
     /// | `queue_bytes_max` | bytes waiting to be written | 64 MiB | 32 MiB to 4 GiB |
     ///
@@ -89,6 +93,10 @@ impl ServerConfig {
         size("batch_receipts_max", file.batch_receipts_max, 1, 10_000, &mut limits.batch_receipts_max)?;
         size("queue_batches_max", file.queue_batches_max, 2, 65_536, &mut limits.queue_batches_max)?;
         size("queue_bytes_max", file.queue_bytes_max, 32 * MIB, 4096 * MIB, &mut limits.queue_bytes_max)?;
+        size("stream_heads_max", file.stream_heads_max, 1024, 1 << 30, &mut limits.stream_heads_max)?;
+        if let Some(found) = file.segment_receipts_max {
+            limits.segment_receipts_max = in_range("segment_receipts_max", found, 1024, 1 << 24)?;
+        }
         if let Some(found) = file.segment_bytes_max {
             limits.segment_bytes_max = in_range("segment_bytes_max", found, MIB, 16 * 1024 * MIB)?;
         }

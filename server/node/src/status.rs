@@ -3,7 +3,7 @@
 use core::fmt::Display;
 use core::time::Duration;
 use counterfoil_api::{ConversionError, PROOFS_MAX, reason};
-use counterfoil_engine::{AppendError, ReadError, ReceiptProblem};
+use counterfoil_engine::{AppendError, ReadError, ReceiptProblem, StreamsError};
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
@@ -43,6 +43,9 @@ pub(crate) enum Failure {
     /// The engine did not read.
     #[error("{0}")]
     Read(#[from] ReadError),
+    /// The engine listed no streams.
+    #[error("{0}")]
+    Streams(#[from] StreamsError),
     /// Our own bug: work was dropped without an answer.
     #[error("the server dropped this call without an answer")]
     Interrupted,
@@ -91,7 +94,7 @@ impl Explained {
     /// True when the operator of this server must act.
     pub(crate) fn is_for_operator(&self) -> bool {
         matches!(self.code, Code::DataLoss | Code::Internal)
-            || matches!(self.reason, reason::POISONED | reason::DISK_FULL)
+            || matches!(self.reason, reason::POISONED | reason::DISK_FULL | reason::CATALOG_FAILED)
     }
 
     fn into_status(self, message: String) -> Status {
@@ -140,6 +143,7 @@ impl Failure {
             }
             Self::Append(error) => of_append(error),
             Self::Read(error) => of_read(error),
+            Self::Streams(error) => of_streams(error),
             Self::Interrupted => Explained::new(Code::Internal, reason::INTERNAL, "report this as a bug, with the log"),
         }
     }
@@ -195,6 +199,7 @@ fn of_append(error: &AppendError) -> Explained {
         }
         AppendError::ReadOnly => failed(reason::READ_ONLY, "serve the ledger without --read-only"),
         AppendError::Poisoned { .. } => failed(reason::POISONED, "look at the server's disk, then restart the server"),
+        AppendError::Unreadable { cause } => of_read(cause),
         AppendError::ProofUnavailable { .. } => {
             let next = "do not send the batch again: it is durable. Ask for its proofs, and look at the server's disk";
             Explained::new(Code::Internal, reason::READ_FAILED, next)
@@ -247,6 +252,10 @@ fn of_read(error: &ReadError) -> Explained {
         ReadError::UnknownStream { stream } => {
             unknown(reason::UNKNOWN_STREAM, "check the name of the stream").fact("stream", stream)
         }
+        ReadError::OtherStream { .. } => {
+            Explained::invalid(reason::BAD_PAGE_TOKEN, "use a page token with the stream it came from")
+                .field("page_token")
+        }
         ReadError::UnknownSize { asked, size } => {
             unknown(reason::UNKNOWN_SIZE, "ask for a size up to the ledger's").fact("asked", asked).fact("size", size)
         }
@@ -261,6 +270,19 @@ fn of_read(error: &ReadError) -> Explained {
         ReadError::Io { segment, .. } => {
             let next = "look at the server's disk and log, then try again";
             Explained::new(Code::Internal, reason::READ_FAILED, next).fact("segment", segment)
+        }
+    }
+}
+
+fn of_streams(error: &StreamsError) -> Explained {
+    let failed = |reason, next| Explained::new(Code::FailedPrecondition, reason, next);
+    match error {
+        StreamsError::Off => failed(reason::NO_CATALOG, "name the stream, or serve the ledger without --read-only"),
+        StreamsError::Failed { .. } => {
+            failed(reason::CATALOG_FAILED, "look at the server's disk and restart it: the catalog is made anew then")
+        }
+        StreamsError::Closing => {
+            Explained::new(Code::Unavailable, reason::CLOSING, "try again when the server is back")
         }
     }
 }
@@ -325,6 +347,7 @@ mod tests {
             (AppendError::DiskFull { retry_after: delay }, ResourceExhausted, "DISK_FULL"),
             (AppendError::ReadOnly, FailedPrecondition, "READ_ONLY"),
             (AppendError::Poisoned { cause: cause.clone() }, FailedPrecondition, "POISONED"),
+            (AppendError::Unreadable { cause: unread.clone() }, Code::NotFound, "UNKNOWN_INDEX"),
             (AppendError::ProofUnavailable { cause: unread }, Internal, "READ_FAILED"),
             (AppendError::NotSealed { cause }, FailedPrecondition, "POISONED"),
             (AppendError::Closing, Unavailable, "CLOSING"),
@@ -339,10 +362,27 @@ mod tests {
         let stream = StreamName::new("s").unwrap();
         for (error, code, reason) in [
             (ReadError::UnknownIndex { index: LeafIndex(5), size: TreeSize(5) }, Code::NotFound, "UNKNOWN_INDEX"),
+            (
+                ReadError::OtherStream { stream: stream.clone(), index: LeafIndex(1) },
+                Code::InvalidArgument,
+                "BAD_PAGE_TOKEN",
+            ),
             (ReadError::UnknownStream { stream }, Code::NotFound, "UNKNOWN_STREAM"),
             (ReadError::UnknownSize { asked: TreeSize(6), size: TreeSize(5) }, Code::NotFound, "UNKNOWN_SIZE"),
             (ReadError::Corrupt { index: LeafIndex(5), segment, offset: 4096, what: "x" }, Code::DataLoss, "CORRUPT"),
             (ReadError::Io { segment, source: io::Error::other("x") }, Code::Internal, "READ_FAILED"),
+        ] {
+            assert_eq!(summary(error), (code, reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_listing_error_has_its_code_and_reason() {
+        let cause = Arc::new(counterfoil_engine::CatalogError::Panicked);
+        for (error, code, reason) in [
+            (StreamsError::Off, Code::FailedPrecondition, "NO_CATALOG"),
+            (StreamsError::Failed { cause }, Code::FailedPrecondition, "CATALOG_FAILED"),
+            (StreamsError::Closing, Code::Unavailable, "CLOSING"),
         ] {
             assert_eq!(summary(error), (code, reason.to_owned()));
         }

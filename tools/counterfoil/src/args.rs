@@ -78,6 +78,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  counterfoil read --from 1000 --limit 20\n  counterfoil read --stream incident/INC-42"
     )]
     Read(ReadArgs),
+    /// List streams, by name or the beginning of it
+    ///
+    /// They come from a catalog that follows the ledger in the background: a stream may be late, and what is listed says
+    /// where to look. `counterfoil read --stream` says what a stream holds.
+    #[command(after_help = "Examples:\n  counterfoil streams\n  counterfoil streams incident/ --limit 20")]
+    Streams(StreamsArgs),
     /// Print the latest checkpoint, a signed note to keep and compare later
     #[command(after_help = "Example:\n  counterfoil checkpoint > checkpoint-of-today")]
     Checkpoint(CheckpointArgs),
@@ -92,6 +98,9 @@ pub(crate) enum Command {
     /// Seal the segment that is written to, so that its file never changes again
     #[command(after_help = "Example:\n  counterfoil seal")]
     Seal(SealArgs),
+    /// Look after the catalog, from which streams are listed
+    #[command(after_help = "Example:\n  counterfoil catalog rebuild ledger")]
+    Catalog(CatalogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +271,41 @@ pub(crate) struct ReadArgs {
     pub(crate) limit: u64,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StreamsArgs {
+    /// Only streams whose names begin with this
+    #[arg(value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// Most streams to list [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatalogArgs {
+    #[command(subcommand)]
+    pub(crate) command: CatalogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Delete the catalog of a ledger that is not served, and fill it again
+    ///
+    /// Nothing else of the ledger is changed. A server does the same by itself, in the background, whenever it finds that
+    /// the catalog does not fit.
+    #[command(after_help = "Example:\n  counterfoil catalog rebuild ledger")]
+    Rebuild(RebuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// Directory of the ledger
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use core::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Checks ledgers, receipts and proofs of Counterfoil, offline, from bytes and public keys alone.
@@ -28,7 +29,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  counterfoil prove --consistency 1000 2000 -o grown.proof\n  \
                       counterfoil-verify consistency grown.proof --key ledger.vkey --seen kept-at-1000.checkpoint")]
     Consistency(ConsistencyArgs),
-    /// Verify a ledger directory and print one receipt of it
+    /// Print one receipt of a ledger directory, verified from its own segment alone
     #[command(after_help = "Example:\n  counterfoil-verify show 42 ./ledger --self-asserted --json")]
     Show(ShowArgs),
 }
@@ -56,6 +57,9 @@ pub(crate) struct LedgerArgs {
     /// The moment holes are judged for [default: the time of the last receipt]
     #[arg(long, value_name = "RFC3339")]
     pub(crate) as_of: Option<String>,
+    /// Segments judged at once; the answer is the same for any number [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]

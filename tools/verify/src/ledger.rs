@@ -17,6 +17,7 @@ pub(crate) fn run(args: &LedgerArgs) -> Result<Outcome, Problem> {
         all_signatures: args.all_signatures,
         as_of: trust::as_of(args.as_of.as_deref())?,
         progress: progress(),
+        threads: args.threads,
     };
     let report = verify_ledger(&Directory::new(&args.dir), &trust, &options)?;
     let text = if args.common.json { report.to_json() + "\n" } else { reading(&report) };
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &LedgerArgs) -> Result<Outcome, Problem> {
 }
 
 /// Tells a person at the terminal how far it is.
-pub(crate) fn progress() -> Option<fn(TreeSize)> {
+fn progress() -> Option<fn(TreeSize)> {
     fn tell(size: TreeSize) {
         // Nobody reads it: nothing to do about that.
         let _ = writeln!(io::stderr().lock(), "{size} receipts read");

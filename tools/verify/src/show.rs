@@ -1,26 +1,30 @@
 //! `counterfoil-verify show INDEX DIR`
 
 use crate::cli::ShowArgs;
-use crate::ledger::progress;
-use crate::output::{Outcome, Problem, row, safe};
+use crate::output::{Outcome, Problem, item, row, safe};
 use crate::trust;
-use counterfoil_audit::{Directory, Options, ReceiptView, Report, ShownReceipt, Verdict, show_receipt, time_text};
+use counterfoil_audit::{Directory, Options, ReceiptView, Shown, ShownReceipt, show_receipt, time_text};
 use counterfoil_proof::{LeafIndex, Media};
+
+const NEXT: &str = "run `counterfoil-verify ledger` on the directory for the whole report";
 
 pub(crate) fn run(args: &ShowArgs) -> Result<Outcome, Problem> {
     let trust = args.common.trust()?;
     let as_of = trust::as_of(args.as_of.as_deref())?;
-    let options = Options { as_of, progress: progress(), ..Options::default() };
+    let options = Options { as_of, ..Options::default() };
     let index = LeafIndex(args.index);
-    let (shown, report) = show_receipt(&Directory::new(&args.dir), &trust, &options, index)?;
-    let Some(shown) = shown else {
-        let first = report.failures().next().map_or("", |finding| finding.message.as_str());
-        let message = format!("receipt {index} cannot be read; the first finding: {first}");
-        return Err(Problem::failed(message, "run `counterfoil-verify ledger` on the directory for the whole report"));
+    let answer = show_receipt(&Directory::new(&args.dir), &trust, &options, index)?;
+    let first =
+        answer.findings.first().map_or(String::new(), |finding| format!("; the first finding: {}", finding.message));
+    let Some(receipt) = &answer.receipt else {
+        return Err(Problem::failed(format!("receipt {index} cannot be read{first}"), NEXT));
     };
-    let verified = report.verified() && shown.verdict == Verdict::Present;
-    let text = if args.common.json { view(&shown).to_json() + "\n" } else { reading(&shown, &report, verified) };
-    Ok(Outcome { text, verified })
+    if receipt.checkpoint.is_none() {
+        let message = format!("receipt {index} cannot be shown to be in a signed checkpoint{first}");
+        return Err(Problem::failed(message, NEXT));
+    }
+    let text = if args.common.json { view(receipt).to_json() + "\n" } else { reading(receipt, &answer) };
+    Ok(Outcome { text, verified: answer.verified() })
 }
 
 fn view(shown: &ShownReceipt) -> ReceiptView<'_> {
@@ -32,12 +36,12 @@ fn view(shown: &ShownReceipt) -> ReceiptView<'_> {
     }
 }
 
-fn reading(shown: &ShownReceipt, report: &Report, verified: bool) -> String {
+fn reading(shown: &ShownReceipt, answer: &Shown) -> String {
     let envelope = &shown.envelope;
-    let word = if verified { "VERIFIED" } else { "FAILED" };
-    let origin = report.origin.as_ref().map_or("an unnamed ledger", |origin| origin.as_str());
+    let word = if answer.verified() { "VERIFIED" } else { "FAILED" };
+    let origin = answer.origin.as_ref().map_or("an unnamed ledger", |origin| origin.as_str());
     let mut out = format!("{word} receipt {} of {} is {}\n", envelope.index, safe(origin), shown.verdict.name());
-    if let Some(first) = report.failures().next() {
+    if let Some(first) = answer.failures().next() {
         row(&mut out, "first", &first.message);
     }
     row(&mut out, "stream", &format!("{} {}", envelope.stream, envelope.stream_seq));
@@ -56,5 +60,14 @@ fn reading(shown: &ShownReceipt, report: &Report, verified: bool) -> String {
         (Some((_, bytes)), media) => format!("{} bytes of {}; --json prints them", bytes.len(), media.name()),
     };
     row(&mut out, "payload", &payload);
+    if let Some(note) = &shown.checkpoint {
+        let head = note.unverified();
+        row(&mut out, "checkpoint", &format!("size {}, root {}, signature valid", head.size, head.root));
+    }
+    row(&mut out, "segment", &answer.segment);
+    out.push_str("Bear in mind\n");
+    for remark in &answer.remarks {
+        item(&mut out, remark, &[]);
+    }
     out
 }

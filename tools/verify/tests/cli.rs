@@ -11,11 +11,20 @@ use counterfoil_proof::{
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
 const FIRST_SEGMENT: &str = "segments/00000000000000000000.0.seg";
+
+/// A child holds copies of all open files until its program is loaded: one started while another test opens its ledger
+/// would keep that ledger locked for a moment.
+static STARTS: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    STARTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A closed ledger of nine receipts in a sealed and an open segment, and what a stranger keeps of it.
 struct Fixture {
@@ -51,6 +60,7 @@ fn write(path: PathBuf, text: impl AsRef<[u8]>) {
 
 impl Fixture {
     fn new() -> Self {
+        let _alone = alone();
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("ledger")).unwrap();
         let environment = Environment::real(&dir.path().join("ledger"));
@@ -90,11 +100,18 @@ impl Fixture {
 
     /// Runs in the fixture's directory.
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_counterfoil-verify"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_counterfoil-verify"));
+        command
             .args(arguments)
             .current_dir(self.dir.path())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = {
+            let _alone = alone();
+            command.spawn().unwrap()
+        };
+        child.wait_with_output().unwrap()
     }
 
     /// Runs with the fixture's key.
@@ -150,6 +167,15 @@ fn a_whole_ledger_is_verified() {
     assert!(report["checkpoint"].as_str().unwrap().starts_with("example.com/cli\n9\n"));
     assert_eq!(report["tail"]["receipts"], 0);
     assert!(report["as_of"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn the_answer_is_the_same_on_any_number_of_threads() {
+    let fixture = Fixture::new();
+    fixture.flip(FIRST_SEGMENT, b"{\"step\":2}");
+    let answer = |threads| json(&fixture.trusted(&["ledger", "ledger", "--json", "--threads", threads]));
+    assert_eq!(answer("1"), answer("3"));
+    assert_eq!(code(&fixture.trusted(&["ledger", "ledger", "--threads", "0"])), 2);
 }
 
 #[test]
@@ -233,6 +259,7 @@ fn what_cannot_be_completed_exits_3() {
         (&["ledger", "nowhere", "--self-asserted"][..], "no-directory"),
         (&["ledger", ".", "--self-asserted"], "not-a-ledger"),
         (&["show", "9", "ledger", "--self-asserted"], "unknown-index"),
+        (&["show", "2", "ledger", "--key", &fixture.key, "--seen", "four.checkpoint"], "not-possible"),
         (&["ledger", "ledger", "--self-asserted", "--seen", "nowhere"], "io"),
         (&["proof", "nowhere", "--receipt", "2.json", "--key", &fixture.key], "io"),
         (&["proof", "2.proof", "--receipt", "2.json", "--self-asserted"], "not-possible"),
@@ -313,7 +340,8 @@ fn a_shown_receipt_is_the_receipt_file_of_a_proof() {
     assert_eq!(shown.as_object_mut().unwrap().remove("verdict"), Some("present".into()));
     let kept: Value = serde_json::from_slice(&fs::read(fixture.path("2.json")).unwrap()).unwrap();
     assert_eq!(shown, kept);
-    assert!(stdout(&fixture.trusted(&["show", "2", "ledger"])).contains("{\"step\":2}"));
+    let human = stdout(&fixture.trusted(&["show", "2", "ledger"]));
+    assert!(human.contains("{\"step\":2}") && human.contains("only this receipt's segment was read"), "{human}");
 }
 
 #[test]

@@ -66,9 +66,10 @@ pub(super) struct Settled {
 }
 
 impl Account {
-    pub(super) fn new() -> Self {
+    /// Nothing was read yet of a ledger with this mark.
+    pub(super) fn new(mark: TreeSize) -> Self {
         Self {
-            mark: TreeSize(0),
+            mark,
             verdicts: Verdicts::default(),
             findings: Vec::new(),
             left_out: 0,
@@ -103,6 +104,25 @@ impl Account {
     pub(super) fn settle(&mut self, unit: Unit) {
         self.failures += unit.findings.iter().filter(|finding| finding.severity == Severity::Failure).count() as u64;
         self.pending.push(unit);
+        self.absorb();
+    }
+
+    /// Receipts whose payloads are the ones committed to, on either side of the mark.
+    pub(super) fn present(&self) -> u64 {
+        self.pending.iter().map(|unit| unit.verdicts.present).sum::<u64>() + self.verdicts.present
+    }
+
+    /// Adds what was found out about the part of the ledger that follows.
+    pub(super) fn append(&mut self, part: Self) {
+        self.raise_mark(part.mark);
+        self.verdicts.add_all(&part.verdicts);
+        part.findings.into_iter().for_each(|finding| self.list(finding));
+        self.left_out += part.left_out;
+        self.failures += part.failures;
+        if part.checkpoint.is_some() {
+            self.checkpoint = part.checkpoint;
+        }
+        self.pending.extend(part.pending);
         self.absorb();
     }
 

@@ -1,12 +1,11 @@
 //! Finding out which receipts a damaged place holds, and where the ledger goes on behind it.
 
-use super::Scan;
 use super::account::Unit;
-use super::chain::TREE_SIZE_MAX;
-use super::files::not_zero;
+use super::files::last_used;
 use super::keys::Unsigned;
 use super::leaf_aid::{AidedFrame, LeafAid};
-use super::segment::{Place, Segment};
+use super::segment::{Segment, SegmentScan};
+use super::segment_file::{Place, may_stand};
 use crate::error::AuditError;
 use crate::report::{Code, Finding, Verdict};
 use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader, FrameIndex};
@@ -26,20 +25,20 @@ pub(super) enum Obstacle {
     },
 }
 
-impl Scan<'_> {
+impl SegmentScan<'_, '_> {
     /// Accounts for what is lost at a place that holds no acceptable frame, and returns where to go on.
     pub(super) fn damage(
         &mut self,
-        segment: &mut Segment,
+        segment: &mut Segment<'_>,
         at: ByteOffset,
         obstacle: &Obstacle,
     ) -> Result<ByteOffset, AuditError> {
         segment.damaged = true;
-        segment.unchecked = None;
+        self.check_last_signature(segment);
         // A whole frame of a later place: what is between was cut out, and it is where the ledger goes on.
-        let ahead = matches!(obstacle, Obstacle::Foreign { first } if first.0 > self.chain.next.0);
+        let ahead = matches!(obstacle, Obstacle::Foreign { first } if first.0 > self.out.chain.state.next.0);
         let from = if ahead { at } else { at.plus(FRAME_ALIGN) };
-        let place = segment.place(at);
+        let place = segment.file.place(at);
         match self.find_next(segment, from)? {
             Some((found, first)) if found == at => {
                 self.lose_rest(first, Some(&place));
@@ -50,7 +49,7 @@ impl Scan<'_> {
                 Ok(found)
             }
             None => {
-                let end = segment.end.unwrap_or_else(|| self.account.mark().max(self.chain.next));
+                let end = segment.end.unwrap_or_else(|| self.out.account.mark().max(self.out.chain.state.next));
                 self.corrupt(segment, &place, end, obstacle)?;
                 if segment.end.is_none() {
                     self.junk(segment, at, obstacle)?;
@@ -61,14 +60,14 @@ impl Scan<'_> {
     }
 
     /// Looks for the next frame that recovery would accept behind damage: aligned, of this segment, signed.
-    fn find_next(&self, segment: &Segment, from: ByteOffset) -> Result<Option<(ByteOffset, TreeSize)>, AuditError> {
+    fn find_next(&self, segment: &Segment<'_>, from: ByteOffset) -> Result<Option<(ByteOffset, TreeSize)>, AuditError> {
         let mut buffer = Vec::new();
         let mut at = from;
         while at.0 < segment.frames_end {
-            if let Ok(header) = FrameHeader::decode(segment.bytes(at, FRAME_HEADER_LEN, &mut buffer)?)
+            if let Ok(header) = FrameHeader::decode(segment.file.bytes(at, FRAME_HEADER_LEN, &mut buffer)?)
                 && self.is_ahead(segment, &header)
-                && let Ok(frame) = Frame::decode(segment.bytes(at, header.frame_len, &mut buffer)?)
-                && matches!(self.keys.check(frame.commit(), frame.commit().root), Ok(_) | Err(Unsigned::NoKey))
+                && let Ok(frame) = Frame::decode(segment.file.bytes(at, header.frame_len, &mut buffer)?)
+                && matches!(self.context.keys.check(frame.commit(), frame.commit().root), Ok(_) | Err(Unsigned::NoKey))
             {
                 return Ok(Some((at, TreeSize(header.start.first.0))));
             }
@@ -77,32 +76,29 @@ impl Scan<'_> {
         Ok(None)
     }
 
-    fn is_ahead(&self, segment: &Segment, header: &FrameHeader) -> bool {
-        segment.nonce.is_none_or(|nonce| nonce == header.start.nonce)
-            && header.start.first.0 >= self.chain.next.0
-            && header.end().0 <= TREE_SIZE_MAX
-            && segment.end.is_none_or(|end| header.end() <= end)
+    fn is_ahead(&self, segment: &Segment<'_>, header: &FrameHeader) -> bool {
+        header.start.first.0 >= self.out.chain.state.next.0 && may_stand(header, segment.nonce, segment.end)
     }
 
     /// Receipts up to `end` stand in damaged bytes. Names them one by one where the leaf file allows it.
     fn corrupt(
         &mut self,
-        segment: &mut Segment,
+        segment: &mut Segment<'_>,
         place: &Place,
         end: TreeSize,
         obstacle: &Obstacle,
     ) -> Result<(), AuditError> {
-        let next = self.chain.next;
+        let next = self.out.chain.state.next;
         if next == end {
-            if next < self.account.mark() || segment.is_sealed() {
+            if next < self.out.account.mark() || segment.file.is_sealed() {
                 let message = format!("bytes that belong to no frame stand before receipt {next}");
                 let finding = place.finding(Code::BytesBehindFrames, message);
-                self.account.settle(Unit::lost(next, end, Verdict::Corrupt).with(finding));
+                self.settle(Unit::lost(next, end, Verdict::Corrupt).with(finding));
             }
             return Ok(());
         }
         if segment.aid.is_none() {
-            segment.aid = Some(LeafAid::load(self.source, &segment.entry)?);
+            segment.aid = Some(LeafAid::load(self.context.source, &segment.file.entry)?);
         }
         let aided = match segment.aid.as_ref().and_then(Option::as_ref) {
             Some(aid) => aid.leaves(next.next_index(), end)?.zip(aid.frames(next.next_index(), end)),
@@ -110,42 +106,42 @@ impl Scan<'_> {
         };
         let Some((leaves, frames)) = aided else {
             self.corrupt_range(place, end, obstacle);
-            self.chain.lose(end, None);
+            self.out.chain.lose(end, None);
             return Ok(());
         };
         for frame in frames {
             let start = usize::try_from(frame.first.0 - next.0).unwrap_or(usize::MAX);
             let count = usize::try_from(frame.end.0 - frame.first.0).unwrap_or(usize::MAX);
             let unit = aided_unit(segment, frame, &leaves[start..][..count], obstacle)?;
-            self.account.settle(unit);
+            self.settle(unit);
         }
-        self.chain.lose(end, Some(&leaves));
+        self.out.chain.lose(end, Some(&leaves));
         Ok(())
     }
 
     /// Receipts that cannot be told apart: those below the mark are lost, those above were never promised.
     fn corrupt_range(&mut self, place: &Place, end: TreeSize, obstacle: &Obstacle) {
-        let (next, mark) = (self.chain.next, self.account.mark());
+        let (next, mark) = (self.out.chain.state.next, self.out.account.mark());
         let split = mark.clamp(next, end);
         for (first, end) in [(next, split), (split, end)] {
             if first < end {
                 let finding = range_finding(place, first, end, obstacle);
-                self.account.settle(Unit::lost(first, end, Verdict::Corrupt).with(finding));
+                self.settle(Unit::lost(first, end, Verdict::Corrupt).with(finding));
             }
         }
     }
 
     /// Bytes behind the last frame of the last segment: a crash may leave them.
-    fn junk(&mut self, segment: &Segment, at: ByteOffset, obstacle: &Obstacle) -> Result<(), AuditError> {
-        let used = not_zero(segment.file.as_ref(), &segment.path, at.0, segment.frames_end)?;
-        let Some((_, last)) = used else { return Ok(()) };
-        let size = self.chain.next.max(self.account.mark());
+    fn junk(&mut self, segment: &Segment<'_>, at: ByteOffset, obstacle: &Obstacle) -> Result<(), AuditError> {
+        let file = segment.file;
+        let Some(last) = last_used(file.file.as_ref(), &file.path, at.0, segment.frames_end)? else { return Ok(()) };
+        let size = self.out.chain.state.next.max(self.out.account.mark());
         let message = format!("bytes behind the last frame are no frame: {}", obstacle.words());
-        let finding = segment.place(at).finding(Code::BytesBehindFrames, message);
+        let finding = segment.file.place(at).finding(Code::BytesBehindFrames, message);
         let next = "nothing: recovery sets them aside under cut/ when the ledger is opened".to_owned();
         let mut unit = Unit { accepted: false, ..Unit::new(size, size) }.with(Finding { next, ..finding });
         unit.damaged_bytes = last + 1 - at.0;
-        self.account.settle(unit);
+        self.settle(unit);
         Ok(())
     }
 }
@@ -181,17 +177,17 @@ fn range_finding(place: &Place, first: TreeSize, end: TreeSize, obstacle: &Obsta
 
 /// Judges the receipts of a damaged frame one by one, against the leaf hashes that the leaf file has for them.
 fn aided_unit(
-    segment: &Segment,
+    segment: &Segment<'_>,
     frame: AidedFrame,
     leaves: &[LeafHash],
     obstacle: &Obstacle,
 ) -> Result<Unit, AuditError> {
-    let (first, place) = (TreeSize(frame.first.0), segment.place(frame.offset));
+    let (first, place) = (TreeSize(frame.first.0), segment.file.place(frame.offset));
     let mut buffer = Vec::new();
-    let header = FrameHeader::decode(segment.bytes(frame.offset, FRAME_HEADER_LEN, &mut buffer)?);
+    let header = FrameHeader::decode(segment.file.bytes(frame.offset, FRAME_HEADER_LEN, &mut buffer)?);
     let index = match header {
         Ok(header) if header.start.first == frame.first && header.end() == frame.end => {
-            FrameIndex::decode(segment.bytes(frame.offset, header.index_len(), &mut buffer)?).ok()
+            FrameIndex::decode(segment.file.bytes(frame.offset, header.index_len(), &mut buffer)?).ok()
         }
         _ => None,
     };
@@ -220,7 +216,7 @@ fn aided_unit(
 }
 
 fn payload_verdict(
-    segment: &Segment,
+    segment: &Segment<'_>,
     frame: AidedFrame,
     index: &FrameIndex,
     at: usize,
@@ -228,7 +224,7 @@ fn payload_verdict(
     buffer: &mut Vec<u8>,
 ) -> Result<Verdict, AuditError> {
     let Some((salt, range)) = index.payload(at) else { return Ok(Verdict::Missing) };
-    let payload = segment.bytes(frame.offset.plus(range.start as u64), range.len(), buffer)?;
+    let payload = segment.file.bytes(frame.offset.plus(range.start as u64), range.len(), buffer)?;
     let opens = payload.len() == range.len() && envelope.commitment.opens_to(&salt, payload);
     Ok(if opens { Verdict::Present } else { Verdict::Corrupt })
 }

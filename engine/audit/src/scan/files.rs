@@ -1,22 +1,20 @@
-//! The small files of a ledger directory: MANIFEST, HEAD, ledger.vkey, and what else lies there.
+//! The small files of a ledger directory: HEAD, ledger.vkey, and what else lies there.
 
+use super::manifest::{Listed, MANIFEST};
 use crate::error::AuditError;
 use crate::report::{Code, Finding};
 use crate::source::{Source, SourceFile};
 use counterfoil_format::{
-    ByteOffset, Generation, HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, Manifest, ManifestEntry, SEGMENT_HEADER_LEN,
-    SegmentId, SegmentState, leaves_file_name, parse_segment_file_name, segment_file_name,
+    ByteOffset, HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, SEGMENT_HEADER_LEN, leaves_file_name, parse_segment_file_name,
+    parse_stream_index_file_name, segment_file_name, stream_index_file_name,
 };
-use counterfoil_proof::LeafHash;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
-const MANIFEST: &str = "MANIFEST";
 const HEAD: &str = "HEAD";
 const VKEY: &str = "ledger.vkey";
-const SEGMENTS: &str = "segments";
+pub(super) const SEGMENTS: &str = "segments";
 const REDO: &str = "redo";
-const MANIFEST_LEN_MAX: u64 = 256 * 1024 * 1024;
 const VKEY_LEN_MAX: u64 = 4096;
 const CHUNK: usize = 1024 * 1024;
 
@@ -41,7 +39,7 @@ pub(super) fn open(source: &dyn Source, path: &str) -> Result<Option<Box<dyn Sou
 }
 
 /// Reads at most `len_max` bytes of a small file; `None` when there is no such file.
-fn read_small(source: &dyn Source, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, AuditError> {
+pub(super) fn read_small(source: &dyn Source, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, AuditError> {
     let Some(file) = open(source, path)? else { return Ok(None) };
     let len = file.len().map_err(io(path))?.min(len_max);
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
@@ -52,16 +50,36 @@ fn read_small(source: &dyn Source, path: &str, len_max: u64) -> Result<Option<Ve
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-/// Offset of the first byte in a part of a file that is not zero, and of the last.
-pub(super) fn not_zero(
+/// Offset of the first byte in a part of a file that is not zero.
+pub(super) fn first_used(file: &dyn SourceFile, path: &str, from: u64, to: u64) -> Result<Option<u64>, AuditError> {
+    let mut found = None;
+    each_used(file, path, from, to, |first, _| {
+        found = Some(first);
+        false
+    })?;
+    Ok(found)
+}
+
+/// Offset of the last byte in a part of a file that is not zero.
+pub(super) fn last_used(file: &dyn SourceFile, path: &str, from: u64, to: u64) -> Result<Option<u64>, AuditError> {
+    let mut found = None;
+    each_used(file, path, from, to, |_, last| {
+        found = Some(last);
+        true
+    })?;
+    Ok(found)
+}
+
+/// Tells, piece by piece, where the first and the last byte that is not zero stand, until that is enough.
+fn each_used(
     file: &dyn SourceFile,
     path: &str,
     from: u64,
     to: u64,
-) -> Result<Option<(u64, u64)>, AuditError> {
+    mut more: impl FnMut(u64, u64) -> bool,
+) -> Result<(), AuditError> {
     let chunk = usize::try_from(to.saturating_sub(from)).unwrap_or(CHUNK).min(CHUNK);
     let mut buffer = vec![0; chunk];
-    let mut found: Option<(u64, u64)> = None;
     let mut at = from;
     while at < to {
         let want = usize::try_from(to - at).unwrap_or(chunk).min(chunk);
@@ -75,11 +93,13 @@ pub(super) fn not_zero(
             && let Some(first) = bytes.iter().position(is_set)
         {
             let last = bytes.iter().rposition(is_set).unwrap_or(first);
-            found = Some((found.map_or(at + first as u64, |(first, _)| first), at + last as u64));
+            if !more(at + first as u64, at + last as u64) {
+                break;
+            }
         }
         at += read as u64;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The two slots of HEAD, newest first, and what is wrong with them.
@@ -121,50 +141,7 @@ pub(super) fn read_head(source: &dyn Source) -> Result<Head, AuditError> {
     Ok(Head { slots, findings })
 }
 
-/// The segments to read, oldest first.
-pub(super) struct Segments {
-    pub(super) entries: Vec<ManifestEntry>,
-    pub(super) ledger_id: Option<LeafHash>,
-    pub(super) findings: Vec<Finding>,
-}
-
-pub(super) fn read_segments(source: &dyn Source) -> Result<Segments, AuditError> {
-    let problem = match read_small(source, MANIFEST, MANIFEST_LEN_MAX)? {
-        None => "MANIFEST is missing".to_owned(),
-        Some(bytes) => match Manifest::decode(&bytes) {
-            Ok(manifest) if manifest.segments.iter().all(is_plausible) => {
-                let ledger_id = Some(manifest.ledger_id);
-                return Ok(Segments { entries: manifest.segments, ledger_id, findings: Vec::new() });
-            }
-            Ok(_) => "MANIFEST states impossible sizes".to_owned(),
-            Err(error) => format!("MANIFEST is damaged: {error}"),
-        },
-    };
-    let message = format!("{problem}; the segments were taken from the names in {SEGMENTS}/ and are not pinned");
-    let entries = newest_generations(&list(source, SEGMENTS)?);
-    Ok(Segments { entries, ledger_id: None, findings: vec![Finding::new(Code::Manifest, message)] })
-}
-
-fn is_plausible(entry: &ManifestEntry) -> bool {
-    let end = match entry.state {
-        SegmentState::Open => 0,
-        SegmentState::Sealed { end, .. } => end.0,
-    };
-    entry.id.0.0.max(end) <= super::chain::TREE_SIZE_MAX
-}
-
-/// Without a manifest: the highest generation of every segment there is.
-fn newest_generations(names: &[String]) -> Vec<ManifestEntry> {
-    let mut newest: BTreeMap<SegmentId, Generation> = BTreeMap::new();
-    for (id, generation) in names.iter().filter_map(|name| parse_segment_file_name(name)) {
-        let known = newest.entry(id).or_insert(generation);
-        *known = generation.max(*known);
-    }
-    let entry = |(id, generation)| ManifestEntry { id, generation, state: SegmentState::Open };
-    newest.into_iter().map(entry).filter(is_plausible).collect()
-}
-
-fn list(source: &dyn Source, folder: &str) -> Result<Vec<String>, AuditError> {
+pub(super) fn list(source: &dyn Source, folder: &str) -> Result<Vec<String>, AuditError> {
     match source.list(folder) {
         Ok(mut names) => {
             names.sort();
@@ -187,47 +164,57 @@ pub(super) fn check_is_ledger(source: &dyn Source) -> Result<(), AuditError> {
     }
 }
 
-/// What lies in the directory beside the segments of the manifest.
-pub(super) fn check_other_files(source: &dyn Source, entries: &[ManifestEntry]) -> Result<Vec<Finding>, AuditError> {
+/// What lies in the directory beside the files that MANIFEST names.
+pub(super) fn check_other_files(source: &dyn Source, listed: &Listed) -> Result<Vec<Finding>, AuditError> {
     let mut findings = Vec::new();
     if !list(source, REDO)?.is_empty() {
         findings
             .push(Finding::new(Code::RecoveryUnfinished, "redo/ is not empty: a recovery was begun and not finished"));
     }
-    let expected: BTreeSet<String> = entries
-        .iter()
-        .flat_map(|one| [segment_file_name(one.id, one.generation), leaves_file_name(one.id, one.generation)])
-        .collect();
-    for name in list(source, SEGMENTS)? {
-        if expected.contains(&name) || name.ends_with(".tmp") || name.ends_with(".streams") {
-            continue;
-        }
-        let Some((id, generation)) = parse_segment_file_name(&name) else {
-            let message = format!("{SEGMENTS}/{} is no file of this ledger", name.escape_debug());
-            findings.push(Finding::new(Code::LeftoverFile, message));
-            continue;
-        };
-        findings.extend(check_unlisted(source, &name, id, generation)?);
+    let known = names(listed);
+    let strangers: Vec<String> =
+        list(source, SEGMENTS)?.into_iter().filter(|name| !known.contains(name) && !name.ends_with(".tmp")).collect();
+    if strangers.is_empty() {
+        return Ok(findings);
+    }
+    // Beside a live server files come and go after MANIFEST was read.
+    let now = Listed::read(source)?;
+    let known = names(&now);
+    for name in strangers.into_iter().filter(|name| !known.contains(name)) {
+        findings.extend(match parse_segment_file_name(&name) {
+            Some(_) => check_unlisted(source, &name)?,
+            None => leftover(source, &name, now.is_pinned())?,
+        });
     }
     Ok(findings)
 }
 
-fn check_unlisted(
-    source: &dyn Source,
-    name: &str,
-    id: SegmentId,
-    generation: Generation,
-) -> Result<Option<Finding>, AuditError> {
+/// Names of the files in the folder of segments that belong to the ledger.
+fn names(listed: &Listed) -> BTreeSet<String> {
+    let segments = listed.segments.iter();
+    let segments =
+        segments.flat_map(|one| [segment_file_name(one.id, one.generation), leaves_file_name(one.id, one.generation)]);
+    let indexes = listed.stream_indexes.iter().map(|one| stream_index_file_name(one.first, one.end));
+    segments.chain(indexes).collect()
+}
+
+fn leftover(source: &dyn Source, name: &str, pinned: bool) -> Result<Option<Finding>, AuditError> {
+    // Without MANIFEST nobody knows which stream indexes there are.
+    let unknown = !pinned && parse_stream_index_file_name(name).is_some();
+    if unknown || open(source, &segment_path(name))?.is_none() {
+        return Ok(None);
+    }
+    let message = format!("{SEGMENTS}/{} is no file of this ledger", name.escape_debug());
+    Ok(Some(Finding::new(Code::LeftoverFile, message)))
+}
+
+fn check_unlisted(source: &dyn Source, name: &str) -> Result<Option<Finding>, AuditError> {
     let path = segment_path(name);
     let Some(file) = open(source, &path)? else { return Ok(None) };
     let len = file.len().map_err(io(&path))?;
-    if not_zero(file.as_ref(), &path, SEGMENT_HEADER_LEN as u64, len)?.is_none() {
+    if first_used(file.as_ref(), &path, SEGMENT_HEADER_LEN as u64, len)?.is_none() {
         let message = format!("{path} holds no frame and MANIFEST does not name it: a roll was begun and not finished");
         return Ok(Some(Finding::new(Code::LeftoverFile, message)));
-    }
-    // Beside a live server it may have been made after MANIFEST was read.
-    if read_segments(source)?.entries.iter().any(|entry| entry.id == id && entry.generation == generation) {
-        return Ok(None);
     }
     let message = format!("{path} holds data and MANIFEST does not name it: MANIFEST may be an older copy");
     Ok(Some(Finding::new(Code::SegmentUnlisted, message)))

@@ -1,8 +1,8 @@
 //! Whose signatures count, and which were checked.
 
 use super::account::Unit;
-use super::segment::Place;
-use crate::report::{Code, Finding, SignaturesChecked};
+use super::segment_file::Place;
+use crate::report::{Code, Finding};
 use crate::trust::{Anchor, Trust};
 use counterfoil_format::frame::FrameCommit;
 use counterfoil_proof::{Checkpoint, Origin, RootHash, SignedCheckpoint, TreeSize, TrustPolicy, VerifierKey};
@@ -14,9 +14,6 @@ pub(super) struct Keys {
     /// Keys from outside, before genesis was compared with them.
     given: bool,
     origin: Option<Origin>,
-    frames: u64,
-    valid: u64,
-    all: bool,
 }
 
 /// A frame whose signature is to be checked if it turns out to be the last of its segment.
@@ -36,13 +33,13 @@ pub(super) enum Unsigned {
 }
 
 impl Keys {
-    pub(super) fn new(trust: &Trust, all: bool) -> Self {
+    pub(super) fn new(trust: &Trust) -> Self {
         let policy = match &trust.anchor {
             Anchor::Policy(policy) => Some(policy.without_witnesses()),
             Anchor::SelfAsserted => None,
         };
         let origin = policy.as_ref().and_then(|policy| policy.logs().first()).map(|key| key.name().clone());
-        Self { given: policy.is_some(), policy, origin, frames: 0, valid: 0, all }
+        Self { given: policy.is_some(), policy, origin }
     }
 
     /// The keys whose signatures count.
@@ -58,15 +55,7 @@ impl Keys {
         self.origin.as_ref()
     }
 
-    pub(super) fn counts(&self) -> SignaturesChecked {
-        SignaturesChecked { frames: self.frames, valid: self.valid, all: self.all }
-    }
-
-    pub(super) fn count_frame(&mut self) {
-        self.frames += 1;
-    }
-
-    /// A segment's header names the origin; genesis, once read, has the last word.
+    /// The first segment's header names the origin; genesis, once read, has the last word.
     pub(super) fn learn_origin(&mut self, origin: &Origin) {
         self.origin = Some(origin.clone());
     }
@@ -100,10 +89,9 @@ impl Keys {
     }
 
     /// Checks a frame's signature for the report: the checkpoint, or what is wrong with it.
-    pub(super) fn judge(&mut self, unit: &mut Unit, commit: &FrameCommit, root: RootHash, place: &Place) -> bool {
+    pub(super) fn judge(&self, unit: &mut Unit, commit: &FrameCommit, root: RootHash, place: &Place) -> bool {
         match self.check(commit, root) {
             Ok(checkpoint) => {
-                self.valid += 1;
                 unit.checkpoint = Some(checkpoint);
                 true
             }

@@ -10,9 +10,9 @@ use counterfoil_proof::{Hash, LeafHash, LeafIndex, TreeSize};
 
 /// A leaf file whose head is sound.
 pub(super) struct LeafAid {
-    head: LeafFileHead,
-    file: Box<dyn SourceFile>,
-    path: String,
+    pub(super) head: LeafFileHead,
+    pub(super) file: Box<dyn SourceFile>,
+    pub(super) path: String,
 }
 
 /// A frame as a leaf file knows it.

@@ -69,7 +69,11 @@ fn a_segment_that_waits_for_its_footer_is_no_failure() {
     let mut ledger = sixteen();
     let mut manifest = counterfoil_format::Manifest::decode(&ledger.memory.0["MANIFEST"]).unwrap();
     manifest.segments[0].state = counterfoil_format::SegmentState::Open;
+    manifest.stream_indexes.clear();
     *ledger.file("MANIFEST") = manifest.encode();
+    let found: Vec<_> = ledger.verify().findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(found, [Code::LeftoverFile], "its stream index was written, and MANIFEST does not name it yet");
+    ledger.memory.0.remove(SEALED_STREAMS);
     assert_eq!(ledger.verify().findings, [], "sealed since the manifest was written");
     let (_, end) = frame_of(&ledger, 7);
     ledger.file(SEALED).truncate(end + 40);

@@ -1,7 +1,7 @@
 //! Reading a frame, whole or in part.
 
 use super::heads::{Head, HeadDecoder, HeadNames};
-use super::table::{self, BATCH_LEN, Batch, Slot, Stored};
+use super::table::{self, BATCH_LEN, Batch, BatchLabel, Slot, Stored};
 use super::{FrameCommit, FrameHeader, MAGIC};
 use crate::error::FormatError;
 use crate::record;
@@ -90,31 +90,95 @@ impl FrameIndex {
     /// Salt of the payload at place `at`, and where in the frame it is; `None` when it is erased.
     #[must_use]
     pub fn payload(&self, at: usize) -> Option<(Salt, Range<usize>)> {
-        match self.slots[at] {
-            Slot::Erased => None,
-            Slot::Present { salt, start, len } => {
-                let start = self.header.parts().payloads + start;
-                Some((salt, start..start + len))
-            }
-        }
+        place_of(&self.header, self.slots[at])
     }
+}
 
-    /// True when the frame mentions this stream. `bytes` are the first [`FrameHeader::names_end`] bytes.
-    ///
-    /// # Errors
-    /// [`FormatError`] when the names cannot be read.
-    pub fn mentions(bytes: &[u8], stream: &StreamName) -> Result<bool, FormatError> {
-        let header = FrameHeader::decode(bytes)?;
-        let parts = header.parts();
-        let mut input = Reader::new(bytes.get(parts.names..parts.heads).ok_or(FormatError::Truncated)?);
-        while !input.is_empty() {
-            let len = usize::from(input.u8()?);
-            if input.bytes(len)? == stream.as_str().as_bytes() {
-                return Ok(true);
-            }
+/// Rebuilds the envelope at place `at` of a frame from the first [`FrameHeader::heads_end`] bytes, without looking at more
+/// of the other receipts than it takes to find it. What comes back must be compared with a known leaf hash.
+///
+/// # Errors
+/// [`FormatError`] says what is wrong.
+pub fn envelope_at(
+    bytes: &[u8],
+    at: usize,
+    mut leaf_of: impl FnMut(usize) -> LeafHash,
+) -> Result<Envelope, FormatError> {
+    let header = FrameHeader::decode(bytes)?;
+    let parts = header.parts();
+    let part = |range: Range<usize>| bytes.get(range).ok_or(FormatError::Truncated);
+    let mut before = 0;
+    let mut writer = None;
+    for batch in part(super::FRAME_HEADER_LEN..parts.names)?.as_chunks::<BATCH_LEN>().0 {
+        let batch = Batch::decode(batch)?;
+        before += batch.receipts;
+        if at < before {
+            writer = Some(batch.writer);
+            break;
         }
-        Ok(false)
     }
+    let writer = writer.ok_or(FormatError::NotCanonical { rule: "the batches hold all receipts of the frame" })?;
+    let decoder = HeadDecoder::new(part(parts.heads..parts.table)?, &header.start);
+    let head = decoder.skip_to(at, writer)?;
+    let names = part(parts.names..parts.heads)?;
+    let named = |field| move |error| FormatError::Name { field, error };
+    let names = HeadNames {
+        stream: StreamName::from_bytes(name_at(names, head.stream)?).map_err(named("stream"))?,
+        kind: Kind::from_bytes(name_at(names, head.kind)?).map_err(named("kind"))?,
+        writer: Principal::from_bytes(name_at(names, head.writer)?).map_err(named("writer"))?,
+    };
+    head.envelope(&header.start, at, names, &mut leaf_of)
+}
+
+/// Label, number of receipts and writer of every batch of a frame. `bytes` are its first [`FrameHeader::names_end`] bytes.
+///
+/// # Errors
+/// [`FormatError`] says what is wrong.
+pub fn batches_of(bytes: &[u8]) -> Result<Vec<(BatchLabel, usize, Principal)>, FormatError> {
+    let header = FrameHeader::decode(bytes)?;
+    let parts = header.parts();
+    let part = |range: Range<usize>| bytes.get(range).ok_or(FormatError::Truncated);
+    let names = part(parts.names..parts.heads)?;
+    let batches = part(super::FRAME_HEADER_LEN..parts.names)?.as_chunks::<BATCH_LEN>().0;
+    let named = |error| FormatError::Name { field: "writer", error };
+    let decode = |bytes| {
+        let batch = Batch::decode(bytes)?;
+        let writer = Principal::from_bytes(name_at(names, batch.writer)?).map_err(named)?;
+        Ok((batch.label, batch.receipts, writer))
+    };
+    batches.iter().map(decode).collect()
+}
+
+/// Where the payload of the receipt at place `at` of a frame is, and its salt; `None` when it is erased. `bytes` are the
+/// first [`FrameHeader::index_len`] bytes.
+///
+/// # Errors
+/// [`FormatError`] says what is wrong.
+pub fn payload_at(bytes: &[u8], at: usize) -> Result<Option<(Salt, Range<usize>)>, FormatError> {
+    let header = FrameHeader::decode(bytes)?;
+    let parts = header.parts();
+    let table = bytes.get(parts.table..parts.payloads).ok_or(FormatError::Truncated)?;
+    Ok(place_of(&header, table::slot_at(table, at, header.payload_len)?))
+}
+
+fn place_of(header: &FrameHeader, slot: Slot) -> Option<(Salt, Range<usize>)> {
+    match slot {
+        Slot::Erased => None,
+        Slot::Present { salt, start, len } => {
+            let start = header.parts().payloads + start;
+            Some((salt, start..start + len))
+        }
+    }
+}
+
+fn name_at(names: &[u8], number: u16) -> Result<&[u8], FormatError> {
+    let mut input = Reader::new(names);
+    for _ in 0..number {
+        let len = usize::from(input.u8()?);
+        input.bytes(len)?;
+    }
+    let len = usize::from(input.u8()?);
+    Ok(input.bytes(len)?)
 }
 
 fn decode_names(bytes: &[u8], count: usize) -> Result<Vec<Name>, FormatError> {

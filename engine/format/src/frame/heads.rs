@@ -119,6 +119,8 @@ pub(super) struct HeadDecoder<'a> {
     at: usize,
     control_seq: StreamSeq,
     control_at: Option<usize>,
+    /// Heads are compared with those before them.
+    checked: bool,
     /// Last receipt of each stream in this frame: its place, its `stream_seq`, whether it closes the stream.
     last: HashMap<u16, (usize, StreamSeq, bool)>,
 }
@@ -126,7 +128,7 @@ pub(super) struct HeadDecoder<'a> {
 impl<'a> HeadDecoder<'a> {
     pub(super) fn new(bytes: &'a [u8], start: &FrameStart) -> Self {
         let input = Reader::new(bytes);
-        Self { input, at: 0, control_seq: start.control_seq, control_at: None, last: HashMap::new() }
+        Self { input, at: 0, control_seq: start.control_seq, control_at: None, checked: true, last: HashMap::new() }
     }
 
     pub(super) fn next(&mut self, writer: u16) -> Result<Head, FormatError> {
@@ -180,6 +182,47 @@ impl<'a> HeadDecoder<'a> {
         Ok(head)
     }
 
+    /// Passes over heads without looking at more of them than their length, and reads the one at place `place`. What it
+    /// says of earlier receipts is not checked.
+    pub(super) fn skip_to(mut self, place: usize, writer: u16) -> Result<Head, FormatError> {
+        while self.at < place {
+            self.skip()?;
+        }
+        self.checked = false;
+        self.next(writer)
+    }
+
+    fn skip(&mut self) -> Result<(), FormatError> {
+        let [flags, _media] = self.input.array()?;
+        for _name_or_class in 0..3 {
+            varint::read(&mut self.input)?;
+        }
+        if flags & flag::CONTROL != 0 {
+            self.control_seq = StreamSeq(self.control_seq.0.saturating_add(1));
+            self.control_at = Some(self.at);
+        } else {
+            let seq = varint::read(&mut self.input)?;
+            match flags & flag::PREVIOUS_IN_FRAME {
+                0 if seq == 0 => {}
+                0 => drop(self.input.bytes(Hash::LEN)?),
+                _ => drop(varint::read(&mut self.input)?),
+            }
+        }
+        self.input.bytes(Hash::LEN)?;
+        if flags & flag::SUBJECT != 0 {
+            self.input.bytes(16)?;
+        }
+        if flags & flag::LINKS != 0 {
+            let count = usize::from(self.input.u8()?);
+            self.input.bytes(count * 40)?;
+        }
+        if flags & flag::WRITER_SIGNATURE != 0 {
+            self.input.bytes(68)?;
+        }
+        self.at += 1;
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Result<(), FormatError> {
         if self.input.is_empty() {
             Ok(())
@@ -196,6 +239,12 @@ impl<'a> HeadDecoder<'a> {
     fn position(&mut self, stream: u16, flags: u8) -> Result<(StreamSeq, StreamPrev), FormatError> {
         let seq = StreamSeq(varint::read(&mut self.input)?);
         let in_frame = flags & flag::PREVIOUS_IN_FRAME != 0;
+        if in_frame && !self.checked {
+            let distance = usize::try_from(varint::read(&mut self.input)?).ok();
+            let at = distance.filter(|back| *back > 0).and_then(|back| self.at.checked_sub(back));
+            let at = at.ok_or(FormatError::NotCanonical { rule: "an earlier receipt of a frame is in the frame" })?;
+            return Ok((seq, StreamPrev::InFrame { at }));
+        }
         let prev = match (self.last.get(&stream), in_frame) {
             (Some((at, last, closed)), true) => {
                 let distance = varint::read(&mut self.input)?;

@@ -10,7 +10,7 @@ mod heads;
 mod table;
 
 pub use builder::FrameBuilder;
-pub use decode::{Frame, FrameEntry, FrameIndex};
+pub use decode::{Frame, FrameEntry, FrameIndex, batches_of, envelope_at, payload_at};
 pub use table::{Batch, BatchLabel, Stored};
 
 use crate::error::FormatError;
@@ -162,10 +162,16 @@ impl FrameHeader {
         self.parts().payloads
     }
 
-    /// Bytes of header, batches and names: enough to know whether a frame mentions a name.
+    /// Bytes at the start of the frame that hold batches and names.
     #[must_use]
     pub fn names_end(&self) -> usize {
         self.parts().heads
+    }
+
+    /// Bytes at the start of the frame that hold everything envelopes are rebuilt from.
+    #[must_use]
+    pub fn heads_end(&self) -> usize {
+        self.parts().table
     }
 
     pub(crate) fn parts(&self) -> Parts {

@@ -119,30 +119,44 @@ pub(super) fn decode_slots(bytes: &[u8], receipts: usize, payload_len: usize) ->
     let mut start = 0usize;
     let mut slots = Vec::with_capacity(receipts.min(bytes.len()));
     for _ in 0..receipts {
-        slots.push(match input.u8()? {
-            STATE_ERASED => Slot::Erased,
-            STATE_PRESENT => {
-                let encoding = input.u8()?;
-                if encoding != ENCODING_PLAIN {
-                    return Err(FormatError::UnknownValue { field: "payload encoding", found: encoding.into() });
-                }
-                let salt = Salt(input.array()?);
-                let found = varint::read(&mut input)?;
-                let left = payload_len - start;
-                let len = usize::try_from(found).ok().filter(|len| *len <= left).ok_or(FormatError::TooLong {
-                    field: "payload length",
-                    max: left as u64,
-                    found,
-                })?;
-                let slot = Slot::Present { salt, start, len };
-                start += len;
-                slot
-            }
-            other => return Err(FormatError::UnknownValue { field: "payload state", found: other.into() }),
-        });
+        slots.push(decode_slot(&mut input, &mut start, payload_len)?);
     }
     if !input.is_empty() || start != payload_len {
         return Err(FormatError::NotCanonical { rule: "the payload table covers the payloads exactly" });
     }
     Ok(slots)
+}
+
+/// The record at place `at` of a table, without a look at those behind it.
+pub(super) fn slot_at(bytes: &[u8], at: usize, payload_len: usize) -> Result<Slot, FormatError> {
+    let mut input = Reader::new(bytes);
+    let mut start = 0usize;
+    for _ in 0..at {
+        decode_slot(&mut input, &mut start, payload_len)?;
+    }
+    decode_slot(&mut input, &mut start, payload_len)
+}
+
+fn decode_slot(input: &mut Reader<'_>, start: &mut usize, payload_len: usize) -> Result<Slot, FormatError> {
+    match input.u8()? {
+        STATE_ERASED => Ok(Slot::Erased),
+        STATE_PRESENT => {
+            let encoding = input.u8()?;
+            if encoding != ENCODING_PLAIN {
+                return Err(FormatError::UnknownValue { field: "payload encoding", found: encoding.into() });
+            }
+            let salt = Salt(input.array()?);
+            let found = varint::read(input)?;
+            let left = payload_len - *start;
+            let len = usize::try_from(found).ok().filter(|len| *len <= left).ok_or(FormatError::TooLong {
+                field: "payload length",
+                max: left as u64,
+                found,
+            })?;
+            let slot = Slot::Present { salt, start: *start, len };
+            *start += len;
+            Ok(slot)
+        }
+        other => Err(FormatError::UnknownValue { field: "payload state", found: other.into() }),
+    }
 }

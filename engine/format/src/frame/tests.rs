@@ -139,8 +139,13 @@ proptest! {
         let envelope = index.envelope(at, |earlier| envelopes[earlier].1).unwrap();
         prop_assert_eq!(&envelope, &envelopes[at].0);
         prop_assert_eq!(index.payload(at).map(|(_, range)| &bytes[range]), (!seeds[at].erased).then_some(seeds[at].payload.as_slice()));
-        prop_assert!(FrameIndex::mentions(&bytes[..header.names_end()], &envelope.stream).unwrap());
-        prop_assert!(!FrameIndex::mentions(&bytes[..header.names_end()], &StreamName::new("none").unwrap()).unwrap());
+        let batches = batches_of(&bytes[..header.names_end()]).unwrap();
+        let mut left = at;
+        let mine = batches.iter().find(|(_, receipts, _)| left.checked_sub(*receipts).inspect(|rest| left = *rest).is_none());
+        prop_assert_eq!(&mine.unwrap().2, &envelope.writer);
+        let alone = envelope_at(&bytes[..header.heads_end()], at, |earlier| envelopes[earlier].1);
+        prop_assert_eq!(alone, Ok(envelope));
+        prop_assert_eq!(payload_at(&bytes[..header.index_len()], at), Ok(index.payload(at)));
     }
 
     #[test]
@@ -177,6 +182,9 @@ proptest! {
         fuzzing::head_slot(&bytes);
         fuzzing::manifest(&bytes);
         fuzzing::leaf_file(&bytes);
+        fuzzing::receipt_record(&bytes);
+        fuzzing::stream_directory(&bytes);
+        fuzzing::stream_block(&bytes);
     }
 }
 

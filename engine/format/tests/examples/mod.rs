@@ -1,5 +1,7 @@
 //! The worked examples of docs/format.md: a ledger of two receipts, computed from the constants the document states.
 
+mod sealed;
+
 use counterfoil_format::frame::{BatchLabel, CommitSignature, FrameBuilder, FrameCommit, FrameStart, Stored};
 use counterfoil_format::{ByteOffset, FRAME_ALIGN, Generation, HeadSlot, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId};
 use counterfoil_proof::{
@@ -66,6 +68,11 @@ pub(crate) fn all() -> BTreeMap<&'static str, String> {
         ("consistency-proof", ledger.consistency().to_string()),
         ("segment-header", lines_of_hex(without_padding(&ledger.segment_header().encode()))),
         ("head-slot", lines_of_hex(without_padding(&ledger.head(genesis_frame.len()).encode()))),
+        ("segment-footer", lines_of_hex(&ledger.segment_end())),
+        ("leaf-file", lines_of_hex(&ledger.leaf_file())),
+        ("stream-index", lines_of_hex(&ledger.stream_index().0)),
+        ("genesis-record", lines_of_hex(&ledger.genesis_record())),
+        ("manifest", lines_of_hex(&ledger.manifest())),
         ("recovered-payload", line(recovered())),
     ])
 }

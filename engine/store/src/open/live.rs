@@ -2,18 +2,15 @@
 
 use super::refusal::{Damage, OpenError, in_segment, refuse};
 use super::{ActiveTail, Loader, Mode, write_head};
-use crate::admit::{Fields, Fingerprinter};
 use crate::chain::Chain;
 use crate::disk::DiskFile;
 use crate::keeper::SealJob;
 use crate::recovery::{self, Decision, Evidence, Growth, Scan};
 use crate::repair;
 use crate::segment::{self, Segment};
-use crate::types::{AppendedReceipt, BatchId};
-use crate::window::{Answer, Remembered};
-use counterfoil_format::frame::{BatchLabel, Frame, Stored};
-use counterfoil_format::{ByteOffset, HeadSlot, ManifestEntry, SegmentId, SegmentState};
-use counterfoil_proof::{Envelope, SignedCheckpoint, TreeSize, VerifierKey};
+use counterfoil_format::frame::{Frame, Stored};
+use counterfoil_format::{ByteOffset, FormatError, HeadSlot, ManifestEntry, SegmentId, SegmentState};
+use counterfoil_proof::{Envelope, LeafHash, StreamSeq, TreeSize, VerifierKey};
 use counterfoil_rules::ControlReceipt;
 use std::sync::Arc;
 
@@ -111,49 +108,29 @@ impl Loader<'_> {
                 Stored::Present { payload, .. } if envelope.is_control() => {
                     self.fold(ControlReceipt { envelope, payload })?;
                 }
-                _ if envelope.is_control() => {}
-                _ => self.follow_stream(envelope, entry.leaf).map_err(|error| refuse(path, at, error))?,
+                _ => {}
             }
+            self.follow_stream(envelope, entry.leaf).map_err(|error| refuse(path, at, error))?;
         }
-        self.remember_batches(frame, &growth.checkpoint);
+        let mut entries = frame.entries();
+        let batches = frame.batches().iter().map(|batch| {
+            let (mine, rest) = entries.split_at(batch.receipts);
+            entries = rest;
+            (batch.label, batch.receipts, mine[0].envelope.writer.clone())
+        });
+        self.window.take_in_frame(frame.header().start.first, at, batches);
         Ok(())
     }
 
-    fn remember_batches(&mut self, frame: &Frame<'_>, checkpoint: &SignedCheckpoint) {
-        let checkpoint = Arc::new(checkpoint.clone());
-        let mut entries = frame.entries();
-        for batch in frame.batches() {
-            let (mine, rest) = entries.split_at(batch.receipts);
-            entries = rest;
-            let id = match batch.label {
-                BatchLabel::None => continue,
-                BatchLabel::Request(id) => BatchId::Request(id),
-                BatchLabel::Session { session, number } => BatchId::Session { session, number },
-            };
-            let key = (mine[0].envelope.writer.clone(), id);
-            if self.window.get(&key).is_some() {
-                continue;
-            }
-            let mut fingerprint = Some(Fingerprinter::new(self.fingerprint_key));
-            for entry in mine {
-                match (&entry.stored, &mut fingerprint) {
-                    (Stored::Present { payload, .. }, Some(print)) => print.add(&fields(&entry.envelope, payload)),
-                    _ => fingerprint = None,
-                }
-            }
-            let receipts = mine.iter().map(|entry| AppendedReceipt {
-                index: entry.envelope.index,
-                stream_seq: entry.envelope.stream_seq,
-                leaf: entry.leaf,
-            });
-            let answer = Answer {
-                receipts: receipts.collect(),
-                time: frame.header().start.time,
-                checkpoint: checkpoint.clone(),
-            };
-            let fingerprint = fingerprint.map(Fingerprinter::finish);
-            self.window.insert(key, Remembered { fingerprint, answer: Arc::new(answer) });
+    /// Moves a stream's head. A reader does without the heads of streams that were written wrongly.
+    fn follow_stream(&mut self, envelope: &Envelope, leaf: LeafHash) -> Result<(), FormatError> {
+        if envelope.stream_seq == StreamSeq(0) {
+            self.streams += 1;
         }
+        if self.slots.follow(envelope, leaf) || self.mode == Mode::ReadOnly {
+            return Ok(());
+        }
+        Err(FormatError::NotCanonical { rule: "a stream is gap-free and ends when it is closed" })
     }
 
     /// A reader that cannot make frames durable serves none above the mark.
@@ -180,18 +157,5 @@ impl Loader<'_> {
         write_head(self.disk(), &slot)?;
         self.mark = slot.size;
         Ok(())
-    }
-}
-
-fn fields<'e>(envelope: &'e Envelope, payload: &'e [u8]) -> Fields<'e> {
-    Fields {
-        stream: envelope.stream.as_str(),
-        kind: envelope.kind.as_str(),
-        class: envelope.class.0,
-        media: envelope.media.byte(),
-        closes_stream: envelope.closes_stream,
-        subject: envelope.subject.map(|subject| subject.0),
-        links: &envelope.links,
-        payload,
     }
 }

@@ -9,21 +9,24 @@ pub use refusal::{Damage, OpenError, Refusal};
 use refusal::{in_segment, refuse};
 
 use crate::chain::{Chain, Tally};
+use crate::control;
 use crate::create::{CUT_FOLDER, REDO_FOLDER, read_key};
 use crate::disk::{self, Disk};
 use crate::environment::Environment;
-use crate::heads::StreamHeads;
 use crate::keeper::SealJob;
 use crate::recovery;
 use crate::repair;
+use crate::sealed::SealedFiles;
 use crate::segment::{self, FOLDER, Segment, State};
 use crate::shared::Published;
+use crate::streams::{RunFiles, Runs, Slots, Streams};
 use crate::tree::Tree;
-use crate::types::Identity;
+use crate::types::{Identity, Limits};
 use crate::window::Window;
-use counterfoil_format::frame::{Frame, Stored};
+use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameHeader, Stored};
 use counterfoil_format::{
     ByteOffset, FormatError, HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, Manifest, newest_slot, parse_segment_file_name,
+    parse_stream_index_file_name,
 };
 use counterfoil_proof::{CheckpointSigner, SignedCheckpoint, TreeSize, VerifierKey};
 use counterfoil_rules::{ControlReceipt, Recovered, Rules};
@@ -37,7 +40,9 @@ const MANIFEST_LEN_MAX: u64 = 256 * 1024 * 1024;
 pub(crate) struct Loaded {
     pub(crate) identity: Identity,
     pub(crate) published: Published,
-    pub(crate) heads: StreamHeads,
+    pub(crate) streams: Streams,
+    pub(crate) run_files: Arc<RunFiles>,
+    pub(crate) sealed_files: Arc<SealedFiles>,
     pub(crate) window: Window,
     pub(crate) manifest: Manifest,
     pub(crate) chain: Chain,
@@ -66,7 +71,7 @@ pub(crate) enum Mode {
 }
 
 /// Opens a ledger; in [`Mode::Write`] repairs what a crash may leave.
-pub(crate) fn load(environment: &Environment, mode: Mode, fingerprint_key: &[u8; 32]) -> Result<Loaded, OpenError> {
+pub(crate) fn load(environment: &Environment, mode: Mode, limits: &Limits) -> Result<Loaded, OpenError> {
     let disk = &*environment.disk;
     let lock = disk.lock().map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked,
@@ -80,8 +85,11 @@ pub(crate) fn load(environment: &Environment, mode: Mode, fingerprint_key: &[u8;
         remove_leftovers(disk, &manifest)?;
         make_durable(disk, head.as_ref())?;
     }
-    let mut loader = Loader::new(environment, mode, fingerprint_key, manifest, head)?;
+    let genesis = genesis(disk, &manifest)?;
+    let mut loader = Loader::new(environment, mode, manifest, head, genesis, limits.stream_heads_max);
     loader.load_sealed()?;
+    loader.load_rules()?;
+    loader.fill_window();
     loader.load_open()?;
     loader.finish(lock)
 }
@@ -108,27 +116,37 @@ fn read_head(disk: &dyn Disk, mode: Mode) -> Result<Option<HeadSlot>, OpenError>
     }
 }
 
-/// Removes temporary files, and segments created by a roll that did not get as far as the manifest: those hold no frame.
+/// Removes temporary files, segments created by a roll that did not get as far as the manifest (those hold no frame), and
+/// derived files that the manifest does not name.
 fn remove_leftovers(disk: &dyn Disk, manifest: &Manifest) -> Result<(), OpenError> {
     for folder in ["", FOLDER] {
         for name in disk.list(folder).map_err(at(folder))? {
             let path = disk::join(folder, &name);
-            let unnamed = parse_segment_file_name(&name).filter(|(id, generation)| {
-                !manifest.segments.iter().any(|entry| entry.id == *id && entry.generation == *generation)
-            });
-            if unnamed.is_some() && folder == FOLDER {
+            if folder == FOLDER && is_unnamed_segment(&name, manifest) {
                 let file = disk.open(&path, false).map_err(at(&path))?;
                 let frames = ByteOffset(counterfoil_format::SEGMENT_HEADER_LEN as u64);
                 if let Some((found, _)) = segment::nonzero_span(&*file, frames).map_err(at(&path))? {
                     return Err(refuse(path, found, Damage::Unnamed));
                 }
-            } else if !name.ends_with(".tmp") {
+            } else if !(name.ends_with(".tmp") || folder == FOLDER && is_unnamed_derived(&name, manifest)) {
                 continue;
             }
             disk.remove(&path).map_err(at(&path))?;
         }
     }
     Ok(())
+}
+
+fn is_unnamed_segment(name: &str, manifest: &Manifest) -> bool {
+    parse_segment_file_name(name).is_some_and(|(id, generation)| {
+        !manifest.segments.iter().any(|entry| entry.id == id && entry.generation == generation)
+    })
+}
+
+fn is_unnamed_derived(name: &str, manifest: &Manifest) -> bool {
+    let is_index = |(first, end)| !manifest.stream_indexes.iter().any(|entry| entry.first == first && entry.end == end);
+    let of_segment = |name: &str| is_unnamed_segment(&format!("{name}.seg"), manifest);
+    parse_stream_index_file_name(name).is_some_and(is_index) || name.strip_suffix(".leaves").is_some_and(of_segment)
 }
 
 /// What a killed process or a failed sync left may be in the page cache only: names whose folder was not synced, and the
@@ -156,17 +174,49 @@ fn write_head(disk: &dyn Disk, slot: &HeadSlot) -> Result<(), OpenError> {
     file.sync_data().map_err(at("HEAD"))
 }
 
+/// The rules at index 0: from the copies of control receipts, or else from the first segment. The leaf hash of index 0 is
+/// the ledger's id, so both are checked by it.
+fn genesis(disk: &dyn Disk, manifest: &Manifest) -> Result<Rules, OpenError> {
+    let copy = control::read_first(disk).filter(|copy| copy.envelope.leaf_hash() == manifest.ledger_id);
+    if let Some(copy) = copy {
+        return Ok(Rules::begin(ControlReceipt { envelope: &copy.envelope, payload: &copy.payload })?);
+    }
+    let entry = manifest.segments[0];
+    let path = segment::segment_path(entry.id, entry.generation);
+    let unreadable = |error: io::Error| in_segment(&path)(error.into());
+    let file = disk.open(&path, false).map_err(unreadable)?;
+    let offset = ByteOffset(counterfoil_format::SEGMENT_HEADER_LEN as u64);
+    let damaged = |error| refuse(&path, offset, error);
+    let header = disk::read_exact(&*file, offset.0, FRAME_HEADER_LEN).map_err(unreadable)?;
+    let header = FrameHeader::decode(&header).map_err(damaged)?;
+    let bytes = disk::read_exact(&*file, offset.0, header.frame_len).map_err(unreadable)?;
+    // The first frame holds genesis and nothing else.
+    let frame = Frame::decode(&bytes).map_err(damaged)?;
+    let genesis = &frame.entries()[0];
+    if genesis.leaf != manifest.ledger_id {
+        let rule = "the leaf hash of index 0 is the ledger id of the manifest";
+        return Err(damaged(FormatError::NotCanonical { rule }));
+    }
+    let Stored::Present { payload, .. } = genesis.stored else {
+        return Err(damaged(FormatError::NotCanonical { rule: "genesis is never erased" }));
+    };
+    Ok(Rules::begin(ControlReceipt { envelope: &genesis.envelope, payload })?)
+}
+
 struct Loader<'a> {
     environment: &'a Environment,
     mode: Mode,
-    fingerprint_key: &'a [u8; 32],
     manifest: Manifest,
     head: Option<HeadSlot>,
+    run_files: Arc<RunFiles>,
+    sealed_files: Arc<SealedFiles>,
     segments: Vec<Arc<Segment>>,
     /// The end of the last sealed segment, or the beginning of the ledger.
     chain: Option<Chain>,
     tree: Tree,
-    heads: StreamHeads,
+    slots: Slots,
+    /// Streams that have a receipt.
+    streams: u64,
     window: Window,
     rules: Option<Rules>,
     checkpoint: Option<Arc<SignedCheckpoint>>,
@@ -179,29 +229,32 @@ impl<'a> Loader<'a> {
     fn new(
         environment: &'a Environment,
         mode: Mode,
-        fingerprint_key: &'a [u8; 32],
         manifest: Manifest,
         head: Option<HeadSlot>,
-    ) -> Result<Self, OpenError> {
-        let mut loader = Self {
+        genesis: Rules,
+        stream_heads_max: usize,
+    ) -> Self {
+        let writable = mode == Mode::Write;
+        let (disk, key) = (environment.disk.clone(), genesis.genesis().checkpoint_key.clone());
+        Self {
             environment,
             mode,
-            fingerprint_key,
-            manifest,
             mark: head.map_or(TreeSize(0), |head| head.size),
             head,
+            run_files: Arc::new(RunFiles::new(disk.clone(), manifest.ledger_id, writable)),
+            sealed_files: Arc::new(SealedFiles::new(disk, manifest.ledger_id, key, writable)),
             segments: Vec::new(),
             chain: None,
             tree: Tree::default(),
-            heads: StreamHeads::default(),
+            slots: Slots::new(stream_heads_max),
+            streams: manifest.stream_indexes.iter().map(|index| index.streams_begun).sum(),
+            manifest,
             window: Window::default(),
-            rules: None,
+            rules: Some(genesis),
             checkpoint: None,
             active: None,
             unsealed: Vec::new(),
-        };
-        loader.load_genesis()?;
-        Ok(loader)
+        }
     }
 
     fn disk(&self) -> &'a dyn Disk {
@@ -210,31 +263,6 @@ impl<'a> Loader<'a> {
 
     fn rules(&self) -> &Rules {
         self.rules.as_ref().expect("genesis is loaded first")
-    }
-
-    /// Genesis is the first receipt of the first segment's first frame, which holds nothing else.
-    fn load_genesis(&mut self) -> Result<(), OpenError> {
-        let entry = self.manifest.segments[0];
-        let path = segment::segment_path(entry.id, entry.generation);
-        let file = self.disk().open(&path, false).map_err(|error| in_segment(&path)(error.into()))?;
-        let offset = ByteOffset(counterfoil_format::SEGMENT_HEADER_LEN as u64);
-        let damaged = |error| refuse(&path, offset, error);
-        let header = disk::read_exact(&*file, offset.0, counterfoil_format::frame::FRAME_HEADER_LEN)
-            .map_err(|error| in_segment(&path)(error.into()))?;
-        let header = counterfoil_format::frame::FrameHeader::decode(&header).map_err(damaged)?;
-        let bytes =
-            disk::read_exact(&*file, offset.0, header.frame_len).map_err(|error| in_segment(&path)(error.into()))?;
-        let frame = Frame::decode(&bytes).map_err(damaged)?;
-        let genesis = &frame.entries()[0];
-        if genesis.leaf != self.manifest.ledger_id {
-            let rule = "the leaf hash of index 0 is the ledger id of the manifest";
-            return Err(damaged(FormatError::NotCanonical { rule }));
-        }
-        let Stored::Present { payload, .. } = genesis.stored else {
-            return Err(damaged(FormatError::NotCanonical { rule: "genesis is never erased" }));
-        };
-        self.rules = Some(Rules::begin(ControlReceipt { envelope: &genesis.envelope, payload })?);
-        Ok(())
     }
 
     fn finish(mut self, lock: Box<dyn Any + Send + Sync>) -> Result<Loaded, OpenError> {
@@ -286,10 +314,13 @@ impl<'a> Loader<'a> {
             active_end: active.end.0,
             rules: Arc::new(rules),
         };
+        let runs = Runs::of_manifest(&self.manifest, &self.run_files);
         Ok(Loaded {
             identity,
             published,
-            heads: self.heads,
+            streams: Streams::new(self.slots, runs, self.streams),
+            run_files: self.run_files,
+            sealed_files: self.sealed_files,
             window: self.window,
             manifest: self.manifest,
             chain,
@@ -305,8 +336,9 @@ impl<'a> Loader<'a> {
     /// The last signed checkpoint of the last sealed segment, for a reader without the ledger's key.
     fn last_sealed_checkpoint(&self) -> Result<SignedCheckpoint, OpenError> {
         for segment in self.segments.iter().rev() {
-            let State::Sealed { leaves, .. } = &segment.state else { continue };
-            for (_, offset) in leaves.frames.iter().rev() {
+            let State::Sealed(sealed) = &segment.state else { continue };
+            let Ok(parts) = sealed.parts() else { continue };
+            for (_, offset) in parts.leaves.frames.iter().rev() {
                 let found = segment.frame_checkpoint(*offset, &self.rules().genesis().origin);
                 if let Some(found) = found.filter(|found| recovery::is_signed(found, self.signing_key())) {
                     return Ok(found);

@@ -1,143 +1,106 @@
-//! Sealed segments: pinned by the manifest, found again through their leaf files.
+//! Sealed segments: pinned by the manifest, and not read here but for the last one's footer.
 
 use super::refusal::{Damage, OpenError, at, in_segment, refuse};
 use super::{Loader, Mode};
 use crate::chain::Chain;
-use crate::disk::DiskFile;
-use crate::keeper;
-use crate::recovery::{self, Tail};
-use crate::segment::{self, Segment, SegmentError, State};
+use crate::control::{self, ControlCopy};
+use crate::disk::Disk;
+use crate::read::{Fault, receipt_in};
+use crate::sealed::Sealed;
+use crate::segment::{self, Segment, State};
 use crate::shared::segment_of;
-use crate::tree::{Place, Tree};
-use counterfoil_format::{
-    ByteOffset, FormatError, LEAF_BLOCK, LeafFile, LeafFileHead, ManifestEntry, SegmentFooter, SegmentState,
-};
-use counterfoil_proof::{Envelope, Frontier, Hash, LeafHash, LeafIndex, NodeCoordinate};
+use crate::tree::Tree;
+use crate::window::WINDOW_RECEIPTS_MAX;
+use counterfoil_format::frame::{self, FrameHeader};
+use counterfoil_format::{ByteOffset, FormatError, ManifestEntry, SegmentState};
+use counterfoil_proof::{Hash, LeafHash, LeafIndex, StreamSeq, TreeSize};
 use counterfoil_rules::ControlReceipt;
+use std::io;
 use std::sync::Arc;
 
 impl Loader<'_> {
+    /// Names the sealed segments, whose files must be there in the length that the manifest pins. What is in them is looked
+    /// at when it is read.
     pub(super) fn load_sealed(&mut self) -> Result<(), OpenError> {
-        let sealed: Vec<ManifestEntry> =
-            self.manifest.segments.iter().copied().filter(|entry| entry.state != SegmentState::Open).collect();
-        for entry in sealed {
-            let footer = self.load_sealed_segment(entry)?;
-            self.chain = Some(Chain::at_footer(&footer));
+        for entry in self.manifest.segments.clone() {
+            let SegmentState::Sealed { file_len, .. } = entry.state else { break };
+            if self.mode == Mode::Write {
+                check_len(self.disk(), entry, file_len)?;
+            }
+            let sealed = Sealed::of_entry(entry, &self.sealed_files).expect("the entry is that of a sealed segment");
+            let state = State::Sealed(sealed);
+            self.segments.push(Arc::new(Segment { id: entry.id, generation: entry.generation, state }));
         }
-        self.build_tree()
+        let Some(last) = self.segments.last() else { return Ok(()) };
+        self.tree = Tree::over_leaf_files(last.sealed().end);
+        match (last.sealed().footer(), self.mode) {
+            (Ok(footer), _) => self.chain = Some(Chain::at_footer(&footer)),
+            // A reader takes the state from the header of the segment behind it.
+            (Err(_), Mode::ReadOnly) => {}
+            (Err(error), Mode::Write) => {
+                return Err(in_segment(&segment::segment_path(last.id, last.generation))(error));
+            }
+        }
+        Ok(())
     }
 
-    fn load_sealed_segment(&mut self, entry: ManifestEntry) -> Result<SegmentFooter, OpenError> {
-        let SegmentState::Sealed { end, file_len, file_digest } = entry.state else {
-            unreachable!("only sealed entries are handed in")
+    /// Folds the control receipts of sealed segments: from their copies if those are whole, else from the segments.
+    pub(super) fn load_rules(&mut self) -> Result<(), OpenError> {
+        let (count, head) = self.control_state()?;
+        let copies = match (control::read(self.disk(), count, head), self.mode) {
+            (Some(copies), _) => copies,
+            (None, Mode::Write) => {
+                let copies = self.copies_of_segments()?;
+                control::replace(self.disk(), &copies).map_err(at(control::CONTROL_FILE))?;
+                copies
+            }
+            // A reader does with the rules that it can read.
+            (None, Mode::ReadOnly) => self.copies_of_segments().unwrap_or_default(),
         };
-        let path = segment::segment_path(entry.id, entry.generation);
+        for copy in &copies {
+            self.fold(ControlReceipt { envelope: &copy.envelope, payload: &copy.payload })?;
+        }
+        Ok(())
+    }
+
+    /// How many control receipts sealed segments hold, and the leaf hash of the last.
+    fn control_state(&self) -> Result<(StreamSeq, LeafHash), OpenError> {
+        if self.segments.is_empty() {
+            return Ok((StreamSeq(0), Hash::ZERO));
+        }
+        if let Some(chain) = &self.chain {
+            return Ok((chain.control_seq, chain.control_head));
+        }
+        let next = self.manifest.segments[self.segments.len()];
+        let path = segment::segment_path(next.id, next.generation);
         let file = self.disk().open(&path, false).map_err(|error| in_segment(&path)(error.into()))?;
-        let found = file.len().map_err(at(&path))?;
-        if found != file_len {
-            return Err(refuse(path, ByteOffset(found.min(file_len)), Damage::Length { expected: file_len, found }));
-        }
-        let (footer, footer_at) = segment::read_footer(&*file).map_err(in_segment(&path))?;
-        let agrees = footer.first == entry.id.0 && footer.frontier.size() == end && footer.file_digest == file_digest;
-        if !agrees {
-            let rule = "the footer is the one the manifest pins";
-            return Err(refuse(path, footer_at, FormatError::NotCanonical { rule }));
-        }
-        let (leaves, leaf_file) = self.leaf_file(entry, &*file, &path)?;
-        let state = State::Sealed { leaves, leaf_file, file_len };
-        let segment = Arc::new(Segment { id: entry.id, generation: entry.generation, file, state });
-        self.segments.push(segment.clone());
-        self.load_heads(&segment).map_err(in_segment(&path))?;
-        self.load_controls(&segment, &footer)?;
-        Ok(footer)
+        let header = segment::read_header(&*file).map_err(in_segment(&path))?;
+        Ok((header.control_seq, header.control_head))
     }
 
-    /// The leaf file of a segment; rebuilt from the segment when it is missing or damaged.
-    fn leaf_file(
-        &self,
-        entry: ManifestEntry,
-        file: &dyn DiskFile,
-        path: &str,
-    ) -> Result<(LeafFileHead, Arc<dyn DiskFile>), OpenError> {
-        if let Ok(found) = segment::open_leaf_file(self.disk(), entry.id, entry.generation)
-            && found.0.ledger_id == self.manifest.ledger_id
-        {
-            return Ok(found);
-        }
-        let mut leaves = Vec::new();
-        let key = &self.rules().genesis().checkpoint_key;
-        let scan = recovery::scan(file, key, None, |_, frame, _| {
-            leaves.extend(frame.entries().iter().map(|entry| entry.leaf));
-        })
-        .map_err(in_segment(path))?;
-        if scan.tail != Tail::Footer {
-            return Err(refuse(path, scan.end, Damage::BeforeFooter));
-        }
-        let frames: Vec<_> = scan.frames.iter().map(|frame| (frame.first, frame.at)).collect();
-        let bytes = LeafFile::encode(self.manifest.ledger_id, entry.id, entry.generation, &frames, &leaves);
-        let leaves_path = segment::leaves_path(entry.id, entry.generation);
-        if self.mode == Mode::ReadOnly {
-            return keeper::leaf_file_in_memory(bytes).map_err(in_segment(&leaves_path));
-        }
-        keeper::write_leaf_file(self.disk(), entry.id, entry.generation, &bytes).map_err(at(&leaves_path))?;
-        segment::open_leaf_file(self.disk(), entry.id, entry.generation).map_err(in_segment(&leaves_path))
-    }
-
-    /// Takes in the streams of a sealed segment, every envelope recomputed against its leaf hash. A reader goes on behind
-    /// damage; a writer could give a stream's next receipt the wrong place, and refuses.
-    fn load_heads(&mut self, segment: &Segment) -> Result<(), SegmentError> {
-        let State::Sealed { leaves, .. } = &segment.state else { unreachable!("only sealed segments are handed in") };
-        for (first, offset) in &leaves.frames {
-            match self.load_frame_heads(segment, *first, *offset) {
-                Err(SegmentError::Damaged { .. }) if self.mode == Mode::ReadOnly => {}
-                other => other?,
+    fn copies_of_segments(&self) -> Result<Vec<ControlCopy>, OpenError> {
+        let mut copies = Vec::new();
+        for segment in &self.segments {
+            let path = segment::segment_path(segment.id, segment.generation);
+            let footer = segment.sealed().footer().map_err(in_segment(&path))?;
+            for index in footer.control_indices {
+                copies.push(self.control_copy(segment, index, &path)?);
             }
         }
-        Ok(())
+        Ok(copies)
     }
 
-    fn load_frame_heads(&mut self, segment: &Segment, first: LeafIndex, at: ByteOffset) -> Result<(), SegmentError> {
-        let damaged = |error| SegmentError::Damaged { offset: at, error };
-        let frame = segment.frame_index(at)?;
-        let hashes = segment.leaves(first, frame.header().receipts as u64)?;
-        for (place, leaf) in hashes.iter().enumerate() {
-            let envelope = frame.envelope(place, |earlier| hashes[earlier]).map_err(damaged)?;
-            if envelope.leaf_hash() != *leaf {
-                return Err(damaged(FormatError::NotCanonical { rule: "an envelope hashes to its leaf" }));
-            }
-            if !envelope.is_control() {
-                self.follow_stream(&envelope, *leaf).map_err(damaged)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves a stream's head. A reader does without the heads of streams that were written wrongly.
-    pub(super) fn follow_stream(&mut self, envelope: &Envelope, leaf: LeafHash) -> Result<(), FormatError> {
-        if self.heads.advance(envelope, leaf) || self.mode == Mode::ReadOnly {
-            return Ok(());
-        }
-        Err(FormatError::NotCanonical { rule: "a stream is gap-free and ends when it is closed" })
-    }
-
-    /// Folds the control receipts of a sealed segment.
-    fn load_controls(&mut self, segment: &Arc<Segment>, footer: &SegmentFooter) -> Result<(), OpenError> {
-        let path = segment::segment_path(segment.id, segment.generation);
-        for index in footer.control_indices.iter().filter(|index| index.0 > 0) {
-            let leaf_of = |at: LeafIndex| segment_of(&self.segments, at).leaves(at, 1).map(|leaves| leaves[0]);
-            let receipt = crate::read::receipt_in(segment, *index, leaf_of).map_err(|fault| match fault {
-                crate::read::Fault::Io(error) => at(&path)(error),
-                crate::read::Fault::Damaged { offset, what } => {
-                    refuse(&path, offset, FormatError::NotCanonical { rule: what })
-                }
-            })?;
-            let Some(content) = receipt.content else {
-                let rule = "control receipts are never erased";
-                return Err(refuse(path, ByteOffset(0), FormatError::NotCanonical { rule }));
-            };
-            self.fold(ControlReceipt { envelope: &receipt.envelope, payload: &content.payload })?;
-        }
-        Ok(())
+    fn control_copy(&self, segment: &Segment, index: LeafIndex, path: &str) -> Result<ControlCopy, OpenError> {
+        let leaf_of = |at: LeafIndex| segment_of(&self.segments, at).sealed().leaves(at, 1).map(|leaves| leaves[0]);
+        let receipt = receipt_in(segment, index, leaf_of).map_err(|fault| match fault {
+            Fault::Io(error) => at(path)(error),
+            Fault::Damaged { offset, what } => refuse(path, offset, FormatError::NotCanonical { rule: what }),
+        })?;
+        let Some(content) = receipt.content else {
+            let rule = "control receipts are never erased";
+            return Err(refuse(path, ByteOffset(0), FormatError::NotCanonical { rule }));
+        };
+        Ok(ControlCopy { envelope: receipt.envelope, salt: content.salt, payload: content.payload.to_vec() })
     }
 
     pub(super) fn fold(&mut self, receipt: ControlReceipt<'_>) -> Result<(), OpenError> {
@@ -148,71 +111,36 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// The tree over all sealed segments, from the nodes in their leaf files.
-    fn build_tree(&mut self) -> Result<(), OpenError> {
-        let end = self.chain.as_ref().map_or(0, |chain| chain.frontier.size().0);
-        let mut nodes = Vec::new();
-        let mut known: Vec<(u64, Hash)> = Vec::new();
-        for segment in &self.segments {
-            if let State::Sealed { leaves, .. } = &segment.state {
-                let first = leaves.first_node().index;
-                known.extend(leaves.nodes.iter().enumerate().map(|(at, node)| (first + at as u64, *node)));
-            }
+    /// Remembers which batches sealed segments hold, for as many receipts as the window has room for. A frame that cannot
+    /// be read is passed over here: whoever reads from it is told.
+    pub(super) fn fill_window(&mut self) {
+        if self.mode == Mode::ReadOnly {
+            return;
         }
-        let mut known = known.into_iter().peekable();
-        for block in 0..end / LEAF_BLOCK {
-            let node = match known.next_if(|(at, _)| *at == block) {
-                Some((_, node)) => node,
-                None => {
-                    let leaves = self.sealed_leaves(block * LEAF_BLOCK, LEAF_BLOCK)?;
-                    crate::tree::node_of_block(&leaves, NodeCoordinate { level: 8, index: block })
+        let sealed = self.segments.last().map_or(TreeSize(0), |last| last.sealed().end);
+        let from = LeafIndex(sealed.0.saturating_sub(WINDOW_RECEIPTS_MAX as u64));
+        for segment in self.segments.iter().filter(|segment| segment.sealed().end > from.size_including()) {
+            let Ok(parts) = segment.sealed().parts() else { continue };
+            let skip = parts.leaves.frames.partition_point(|(first, _)| *first < from);
+            for (first, offset) in &parts.leaves.frames[skip..] {
+                let part = segment.frame_part(*offset, FrameHeader::names_end).ok();
+                if let Some(batches) = part.and_then(|(_, bytes)| frame::batches_of(&bytes).ok()) {
+                    self.window.take_in_frame(*first, *offset, batches);
                 }
-            };
-            nodes.push(node);
-        }
-        self.tree = Tree::over_leaf_files(nodes);
-        let mut frontier = self.frontier_of_tree();
-        let first = frontier.size().0;
-        for leaf in self.sealed_leaves(first, end - first)? {
-            frontier.push(leaf, |at, node| self.tree.push(at, node));
-        }
-        if let Some(chain) = &self.chain
-            && chain.frontier != frontier
-        {
-            let last = self.segments.last().expect("there is a sealed segment");
-            let path = segment::leaves_path(last.id, last.generation);
-            let rule = "leaf files lead to the tree of the footer; delete the .leaves files, they are rebuilt";
-            return Err(refuse(path, ByteOffset(0), FormatError::NotCanonical { rule }));
-        }
-        Ok(())
-    }
-
-    fn frontier_of_tree(&self) -> Frontier {
-        let size = self.tree.size();
-        let mut start = 0u64;
-        let mut peaks = Vec::new();
-        for level in (0..64u8).rev().filter(|level| size.0 >> level & 1 == 1) {
-            match self.tree.locate(NodeCoordinate { level, index: start >> level }) {
-                Place::Known(node) => peaks.push(node),
-                Place::Block(_) => unreachable!("a tree over whole blocks has its peaks in memory"),
             }
-            start += 1 << level;
         }
-        Frontier::from_peaks(size, peaks).expect("one peak was taken for each set bit")
     }
+}
 
-    /// Leaf hashes of sealed segments.
-    fn sealed_leaves(&self, first: u64, count: u64) -> Result<Vec<LeafHash>, OpenError> {
-        let mut out = Vec::new();
-        let mut next = first;
-        while next < first + count {
-            let segment = segment_of(&self.segments, LeafIndex(next));
-            let State::Sealed { leaves, .. } = &segment.state else { unreachable!("only sealed segments are loaded") };
-            let end = leaves.indices().end.min(first + count);
-            let path = segment::leaves_path(segment.id, segment.generation);
-            out.extend(segment.leaves(LeafIndex(next), end - next).map_err(in_segment(&path))?);
-            next = end;
+fn check_len(disk: &dyn Disk, entry: ManifestEntry, expected: u64) -> Result<(), OpenError> {
+    let path = segment::segment_path(entry.id, entry.generation);
+    match disk.file_len(&path) {
+        Ok(found) if found == expected => Ok(()),
+        Ok(found) => {
+            let offset = ByteOffset(found.min(expected));
+            Err(refuse(path, offset, Damage::Length { expected, found }))
         }
-        Ok(out)
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(refuse(path, ByteOffset(0), Damage::Missing)),
+        Err(error) => Err(at(&path)(error)),
     }
 }

@@ -7,7 +7,7 @@ use crate::rpc::{append, page, wire};
 use crate::status::Failure;
 use counterfoil_api::v1::ledger_server::Ledger;
 use counterfoil_api::{PAGE_RECEIPTS_DEFAULT, PAGE_RECEIPTS_MAX, v1};
-use counterfoil_engine::ReadError;
+use counterfoil_engine::{ReadError, StreamsError};
 use counterfoil_proof::{LeafIndex, TreeSize};
 use std::sync::Arc;
 use tonic::codegen::BoxStream;
@@ -25,12 +25,9 @@ impl LedgerService {
         let name = self.0.ledger(&request.ledger)?.0.to_owned();
         let selection = wire::selection(request.selection)?;
         let after = page::cursor(&name, &selection, &request.page_token)?;
-        let receipts_max = match request.page_size {
-            0 => PAGE_RECEIPTS_DEFAULT,
-            asked => asked.min(PAGE_RECEIPTS_MAX),
-        };
+        let receipts_max = page_size(request.page_size);
         let read = move |ledger: &counterfoil_engine::Ledger| {
-            let found = ledger.read(&selection, after, receipts_max as usize, PAGE_BYTES_MAX)?;
+            let found = ledger.read(&selection, after, receipts_max, PAGE_BYTES_MAX)?;
             let next = found.next.map(|cursor| page::token(&name, &selection, cursor));
             Ok::<_, ReadError>(v1::ReadResponse {
                 receipts: found.receipts.into_iter().map(|receipt| wire::read(ledger, receipt)).collect(),
@@ -38,6 +35,32 @@ impl LedgerService {
             })
         };
         self.0.blocking(&request.ledger, read).await
+    }
+
+    async fn streams(&self, request: v1::ListStreamsRequest) -> Result<v1::ListStreamsResponse, Failure> {
+        let name = self.0.ledger(&request.ledger)?.0.to_owned();
+        let v1::ListStreamsRequest { ledger, prefix, page_size: asked, page_token } = request;
+        let after = page::after_stream(&name, &prefix, &page_token)?;
+        let list = move |ledger: &counterfoil_engine::Ledger| {
+            let found = ledger.streams(&prefix, after.as_ref(), page_size(asked))?;
+            let next = found.next.map(|last| page::stream_token(&name, &prefix, &last));
+            Ok::<_, StreamsError>(v1::ListStreamsResponse {
+                streams: found.streams.iter().map(wire::stream).collect(),
+                next_page_token: next.unwrap_or_default(),
+                taken_in: found.taken_in.0,
+                size: found.size.0,
+                left_out: found.left_out,
+            })
+        };
+        self.0.blocking(&ledger, list).await
+    }
+}
+
+/// Entries of a page, from what a request asks for.
+fn page_size(asked: u32) -> usize {
+    match asked {
+        0 => PAGE_RECEIPTS_DEFAULT as usize,
+        asked => asked.min(PAGE_RECEIPTS_MAX) as usize,
     }
 }
 
@@ -81,6 +104,13 @@ impl Ledger for LedgerService {
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
         observed("Read", self.page(request.into_inner())).await
+    }
+
+    async fn list_streams(
+        &self,
+        request: Request<v1::ListStreamsRequest>,
+    ) -> Result<Response<v1::ListStreamsResponse>, Status> {
+        observed("ListStreams", self.streams(request.into_inner())).await
     }
 
     async fn get_checkpoint(

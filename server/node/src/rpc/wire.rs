@@ -4,7 +4,8 @@ use crate::status::Failure;
 use bytes::{Bytes, BytesMut};
 use counterfoil_api::{ConversionError, DEFAULT_CLASS, PROOFS_MAX, parse, v1};
 use counterfoil_engine::{
-    Appended, Health, Identity, Ledger, Limits, NewReceipt, Receipt, SegmentStatus, Selection, Status,
+    Appended, CatalogStatus, Health, Identity, Ledger, Limits, ListedStream, NewReceipt, Receipt, SegmentStatus,
+    Selection, Status,
 };
 use counterfoil_proof::{ClassId, Hash, InclusionFile, Kind, LeafIndex, StreamName, StreamSeq};
 
@@ -170,6 +171,31 @@ pub(crate) fn status(status: Status) -> v1::GetStatusResponse {
         segments: status.segments.iter().map(segment).collect(),
         queue_batches: status.queue_batches as u64,
         health: health.into(),
+        catalog: Some(catalog(&status.catalog)),
+    }
+}
+
+fn catalog(status: &CatalogStatus) -> v1::Catalog {
+    let (state, taken_in, cause) = match status {
+        CatalogStatus::Off => (v1::CatalogState::Off, 0, String::new()),
+        CatalogStatus::Kept { taken_in } => (v1::CatalogState::Kept, taken_in.0, String::new()),
+        CatalogStatus::Failed { cause } => (v1::CatalogState::Failed, 0, cause.to_string()),
+    };
+    v1::Catalog { state: state.into(), taken_in, cause }
+}
+
+/// Writes a stream of the catalog.
+pub(crate) fn stream(listed: &ListedStream) -> v1::Stream {
+    v1::Stream {
+        stream: listed.stream.to_string(),
+        receipts: listed.receipts,
+        first_index: listed.first.0,
+        first_time: listed.first_time.0,
+        last_index: listed.last.0,
+        last_time: listed.last_time.0,
+        closed: listed.closed,
+        kinds: listed.kinds.iter().map(ToString::to_string).collect(),
+        more_kinds: listed.more_kinds,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod appending;
 mod contract;
+mod listing;
 mod reading;
 mod stopping;
 mod support;

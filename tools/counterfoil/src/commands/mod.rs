@@ -1,6 +1,7 @@
 //! One file per command: from its arguments to its outcome.
 
 mod append;
+mod catalog;
 mod checkpoint;
 mod demo;
 mod get;
@@ -12,10 +13,11 @@ mod read;
 mod seal;
 mod serve;
 mod status;
+mod streams;
 
 pub(crate) use ingest::Pointer;
 
-use crate::args::Command;
+use crate::args::{CatalogArgs, CatalogCommand, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -35,10 +37,14 @@ async fn run_on_runtime(command: Command, output: &Output) -> Result<(), Failure
         Command::Get(args) if args.raw => output.write(&get::payload(&args).await?),
         Command::Get(args) => output.show(&get::run(&args).await?),
         Command::Read(args) => output.show(&read::run(args).await?),
+        Command::Streams(args) => output.show(&streams::run(args, output).await?),
         Command::Checkpoint(args) => output.show(&checkpoint::run(&args).await?),
         Command::Status(args) => output.show(&status::run(&args).await?),
         Command::Prove(args) => prove::run(&args, output).await,
         Command::Seal(args) => output.show(&seal::run(&args).await?),
+        Command::Catalog(CatalogArgs { command: CatalogCommand::Rebuild(args) }) => {
+            output.show(&catalog::rebuild(&args)?)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::output::{Outcome, Page};
 use crate::session::Session;
 use counterfoil_audit::time_text;
-use counterfoil_client::Segment;
+use counterfoil_client::{CatalogStatus, Segment};
 use serde::Serialize;
 
 /// What the ledger says about itself, its checkpoint checked.
@@ -24,8 +24,38 @@ pub(crate) struct Stated {
     streams: u64,
     control_receipts: u64,
     queue_batches: u64,
+    catalog: CatalogStated,
     segments: Vec<SegmentStated>,
     checkpoint: String,
+}
+
+/// How the catalog is, from which streams are listed.
+#[derive(Serialize)]
+struct CatalogStated {
+    state: &'static str,
+    taken_in: Option<u64>,
+    size: u64,
+    cause: Option<String>,
+}
+
+impl CatalogStated {
+    fn of(catalog: CatalogStatus, size: u64) -> Self {
+        let (state, taken_in, cause) = match catalog {
+            CatalogStatus::Off => ("off", None, None),
+            CatalogStatus::Kept { taken_in } => ("kept", Some(taken_in.0), None),
+            CatalogStatus::Failed { cause } => ("failed", None, Some(cause)),
+        };
+        Self { state, taken_in, size, cause }
+    }
+
+    fn words(&self) -> String {
+        let Self { state, taken_in, size, cause } = self;
+        match (taken_in, cause) {
+            (Some(taken_in), _) => format!("{state}, {taken_in} of {size} receipts taken in"),
+            (None, Some(cause)) => format!("{state}: {cause}"),
+            (None, None) => (*state).to_owned(),
+        }
+    }
 }
 
 /// One segment of the ledger.
@@ -70,6 +100,7 @@ pub(crate) async fn run(args: &StatusArgs) -> Result<Stated, Failure> {
         streams: status.streams,
         control_receipts: status.control_receipts,
         queue_batches: status.queue_batches,
+        catalog: CatalogStated::of(status.catalog, checkpoint.size.0),
         segments: status.segments.into_iter().map(SegmentStated::from).collect(),
         checkpoint: status.checkpoint.signed().to_string(),
     })
@@ -90,6 +121,7 @@ impl Outcome for Stated {
         page.field("streams", self.streams);
         page.field("control_receipts", self.control_receipts);
         page.field("queue_batches", self.queue_batches);
+        page.field("catalog", self.catalog.words());
         for segment in &self.segments {
             page.field("segment", segment.words());
         }

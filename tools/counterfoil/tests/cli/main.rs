@@ -7,4 +7,5 @@ mod history;
 mod ingest;
 mod round_trips;
 mod serving;
+mod streams;
 mod support;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use core::fmt::Write as _;
-use counterfoil_engine::{Health, Ledger, Status};
+use counterfoil_engine::{CatalogStatus, Health, Ledger, Status};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -71,12 +71,17 @@ async fn metrics(State(watched): State<Watched>) -> ([(&'static str, &'static st
 /// Prometheus text format, version 0.0.4.
 fn exposition(status: &Status) -> String {
     let mut text = String::new();
+    let catalogued = match &status.catalog {
+        CatalogStatus::Kept { taken_in } => taken_in.0,
+        CatalogStatus::Off | CatalogStatus::Failed { .. } => 0,
+    };
     for (name, help, value) in [
         ("tree_size", "Receipts in the latest checkpoint.", status.checkpoint.unverified().size.0),
         ("durable_mark", "Receipts known durable from the disk alone.", status.durable_mark.0),
         ("queue_batches", "Batches waiting for the sequencer.", status.queue_batches as u64),
         ("segments", "Segments of the ledger.", status.segments.len() as u64),
         ("streams", "Streams, the control stream included.", status.streams),
+        ("catalog_taken_in", "Receipts the catalog knows; 0 without one.", catalogued),
     ] {
         let _ = writeln!(
             text,

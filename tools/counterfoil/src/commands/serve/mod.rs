@@ -83,23 +83,26 @@ fn config(args: &ServeArgs) -> Result<ServerConfig, Failure> {
 
 /// Opens the ledger of a directory.
 pub(crate) fn open(directory: &Path, limits: Limits, read_only: bool) -> Result<Ledger, Failure> {
-    let environment = Environment::real(directory);
+    let environment = Environment::with_catalog(directory);
     let opened =
         if read_only { Ledger::open_read_only(environment, limits) } else { Ledger::open(environment, limits) };
-    opened.map_err(|error| {
-        let (exit, code, next) = match &error {
-            OpenError::NotALedger => (Exit::Incomplete, "NOT_A_LEDGER", "name the directory that `counterfoil init` made"),
-            OpenError::Locked => (Exit::Incomplete, "LOCKED", "stop the other process, or name another directory"),
-            OpenError::Refused(_) => (
-                Exit::NotVerified,
-                "DAMAGED",
-                "keep the directory as it is; see what is intact with `counterfoil-verify ledger`, then restore the file",
-            ),
-            OpenError::Rules(_) => (Exit::NotVerified, "RULES", "serve it with the version that wrote it, or a newer one"),
-            _ => (Exit::Incomplete, "IO", "see whether the disk has room and who may write there"),
-        };
-        Failure::new(exit, code, format!("{}: {}", directory.display(), chain(&error)), next)
-    })
+    opened.map_err(|error| not_opened(directory, &error))
+}
+
+/// Why the ledger of a directory was not opened.
+pub(crate) fn not_opened(directory: &Path, error: &OpenError) -> Failure {
+    let (exit, code, next) = match error {
+        OpenError::NotALedger => (Exit::Incomplete, "NOT_A_LEDGER", "name the directory that `counterfoil init` made"),
+        OpenError::Locked => (Exit::Incomplete, "LOCKED", "stop the other process, or name another directory"),
+        OpenError::Refused(_) => (
+            Exit::NotVerified,
+            "DAMAGED",
+            "keep the directory as it is; see what is intact with `counterfoil-verify ledger`, then restore the file",
+        ),
+        OpenError::Rules(_) => (Exit::NotVerified, "RULES", "serve it with the version that wrote it, or a newer one"),
+        _ => (Exit::Incomplete, "IO", "see whether the disk has room and who may write there"),
+    };
+    Failure::new(exit, code, format!("{}: {}", directory.display(), chain(error)), next)
 }
 
 fn failed(error: &ServeError) -> Failure {

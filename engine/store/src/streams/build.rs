@@ -1,0 +1,152 @@
+//! Making stream indexes from segments.
+
+use super::merge::{Merge, Output, STEP_RECORDS};
+use super::runs::{LoadedRun, RunFiles, run_path};
+use crate::disk::{self, DiskFile, put_in_place};
+use crate::sealed::MemoryFile;
+use crate::segment::{self, FOLDER, Segment, SegmentError};
+use counterfoil_format::{ByteOffset, FormatError, StreamIndexBuilder, StreamIndexEntry, stream_index_file_name};
+use counterfoil_proof::{LeafHash, LeafIndex, StreamName, StreamSeq, TreeSize};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::Arc;
+
+/// One stream in one segment: position of its first receipt there, and the indices of all.
+type Found = (StreamSeq, Vec<LeafIndex>);
+
+/// Which receipts of a segment are in which stream.
+fn streams_in(
+    file: &dyn DiskFile,
+    frames: &[(LeafIndex, ByteOffset)],
+) -> Result<Vec<(StreamName, Found)>, SegmentError> {
+    let mut streams: HashMap<StreamName, Found> = HashMap::new();
+    for (first, at) in frames {
+        let damaged = |error| SegmentError::Damaged { offset: *at, error };
+        let frame = segment::frame_index(file, *at)?;
+        for place in 0..frame.header().receipts {
+            let index = LeafIndex(first.0 + place as u64);
+            let (stream, seq) = frame.stream_of(place).map_err(damaged)?;
+            match streams.entry(stream.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert((seq, vec![index]));
+                }
+                Entry::Occupied(mut entry) => {
+                    let (begun, indices) = entry.get_mut();
+                    if begun.0 + indices.len() as u64 != seq.0 {
+                        return Err(damaged(FormatError::NotCanonical { rule: "a stream is gap-free" }));
+                    }
+                    indices.push(index);
+                }
+            }
+        }
+    }
+    let mut streams: Vec<_> = streams.into_iter().collect();
+    streams.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    Ok(streams)
+}
+
+/// The bytes of one segment's stream index, and how the manifest pins them.
+fn index_of_segment(
+    file: &dyn DiskFile,
+    ledger_id: LeafHash,
+    frames: &[(LeafIndex, ByteOffset)],
+    end: TreeSize,
+) -> Result<(StreamIndexEntry, Vec<u8>), SegmentError> {
+    let first = frames.first().expect("a sealed segment holds a frame").0;
+    let mut builder = StreamIndexBuilder::new(ledger_id, first, end);
+    for (stream, (seq, indices)) in streams_in(file, frames)? {
+        builder.push(&stream, seq, &indices);
+    }
+    let mut bytes = builder.take_finished();
+    let end_of_file = builder.finish();
+    bytes.extend(end_of_file.rest);
+    let entry = StreamIndexEntry {
+        first,
+        end,
+        file_len: bytes.len() as u64,
+        streams_begun: end_of_file.streams_begun,
+        directory_digest: end_of_file.directory_digest,
+    };
+    Ok((entry, bytes))
+}
+
+/// Writes the stream index of a segment that is about to be sealed.
+pub(crate) fn write_segment_index(
+    files: &RunFiles,
+    file: &dyn DiskFile,
+    frames: &[(LeafIndex, ByteOffset)],
+    end: TreeSize,
+) -> Result<StreamIndexEntry, SegmentError> {
+    let (entry, bytes) = index_of_segment(file, files.ledger_id, frames, end)?;
+    disk::replace_file(&*files.disk, FOLDER, &stream_index_file_name(entry.first, entry.end), &bytes)?;
+    Ok(entry)
+}
+
+/// Makes the index that the manifest pins again, from the segments it covers: an index for each, then all merged.
+pub(super) fn rebuild(
+    files: &RunFiles,
+    entry: &StreamIndexEntry,
+    segments: &[Arc<Segment>],
+) -> Result<LoadedRun, SegmentError> {
+    let covered = segments.iter().filter(|segment| (entry.first..entry.end.next_index()).contains(&segment.id.0));
+    let mut parts = Vec::new();
+    for segment in covered {
+        let sealed = segment.sealed();
+        let open = sealed.parts()?;
+        let (part, bytes) = index_of_segment(&*open.file, files.ledger_id, &open.leaves.frames, sealed.end)?;
+        parts.push((part, part_file(files, &part, bytes)?));
+    }
+    let result = put_together(files, entry, &parts);
+    if files.writable && parts.len() > 1 {
+        for (part, _) in &parts {
+            // What stays is removed when the ledger is opened.
+            let _ = files.disk.remove(&part_path(part));
+        }
+    }
+    result
+}
+
+fn part_path(part: &StreamIndexEntry) -> String {
+    format!("{}.part.tmp", run_path(part))
+}
+
+/// Where the index of one segment is kept until all are merged.
+fn part_file(files: &RunFiles, part: &StreamIndexEntry, bytes: Vec<u8>) -> io::Result<Arc<dyn DiskFile>> {
+    if !files.writable {
+        return Ok(Arc::new(MemoryFile(bytes)));
+    }
+    let file = disk::create_anew(&*files.disk, &part_path(part))?;
+    file.write_all_at(&bytes, 0)?;
+    Ok(file)
+}
+
+fn put_together(
+    files: &RunFiles,
+    entry: &StreamIndexEntry,
+    parts: &[(StreamIndexEntry, Arc<dyn DiskFile>)],
+) -> Result<LoadedRun, SegmentError> {
+    let disk = &*files.disk;
+    let sources = parts.iter().map(|(part, file)| LoadedRun::open(file.clone(), part, files.ledger_id).map(Arc::new));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    let output = match files.writable {
+        true => Output::File { file: disk::create_anew(disk, &format!("{}.tmp", run_path(entry)))?, len: 0 },
+        false => Output::Memory(Vec::new()),
+    };
+    let mut merge = Merge::begin(sources, files.ledger_id, output);
+    while !merge.step(STEP_RECORDS)? {}
+    let (found, output) = merge.finish()?;
+    if found != *entry {
+        let error = FormatError::NotCanonical { rule: "the segments lead to the stream index that the manifest pins" };
+        return Err(SegmentError::Damaged { offset: ByteOffset(0), error });
+    }
+    let file: Arc<dyn DiskFile> = match output {
+        Output::Memory(bytes) => Arc::new(MemoryFile(bytes)),
+        Output::File { file, .. } => {
+            file.sync_all()?;
+            put_in_place(disk, FOLDER, &stream_index_file_name(entry.first, entry.end))?;
+            file
+        }
+    };
+    LoadedRun::open(file, entry, files.ledger_id)
+}

@@ -1,0 +1,207 @@
+//! Files that follow from others: made again when they are gone, damaged or replaced.
+
+use super::*;
+use std::fs;
+
+const STREAMS: u64 = 5;
+
+/// A ledger with so many sealed segments, with receipts of five streams in each, one of them new.
+fn with_segments(count: u64) -> Scratch {
+    let scratch = Scratch::new();
+    let ledger = scratch.open();
+    for n in 0..count {
+        append_round(&ledger, n);
+        ledger.seal().unwrap();
+    }
+    ledger.close().unwrap();
+    scratch
+}
+
+fn append_round(ledger: &Ledger, n: u64) {
+    let mut receipts: Vec<_> = (1..STREAMS).map(|s| receipt(&format!("s{s}"), &n.to_string())).collect();
+    receipts.push(receipt(&format!("new-{n}"), "first"));
+    ledger.append(Batch { id: Some(request(n)), ..batch(receipts) }).unwrap();
+}
+
+fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "a test damages files behind the engine's back")]
+    fs::write(path, bytes)
+}
+
+fn request(n: u64) -> BatchId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&n.to_le_bytes());
+    BatchId::Request(id)
+}
+
+fn names(scratch: &Scratch, extension: &str) -> Vec<String> {
+    let found = fs::read_dir(scratch.path().join("segments")).unwrap();
+    let mut names: Vec<_> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(extension));
+    names.sort();
+    names
+}
+
+fn bytes_of(scratch: &Scratch, names: &[String]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| fs::read(scratch.path().join("segments").join(name)).unwrap()).collect()
+}
+
+/// Every stream reads back whole, whatever page size.
+fn check_streams(ledger: &Ledger, rounds: u64) {
+    for s in 1..STREAMS {
+        let selection = Selection::Stream { stream: StreamName::new(&format!("s{s}")).unwrap(), from: StreamSeq(0) };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.read(&selection, after, 3, usize::MAX).unwrap();
+            found.extend(page.receipts.iter().map(|receipt| receipt.envelope.stream_seq.0));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, (0..rounds).collect::<Vec<_>>(), "stream s{s}");
+    }
+    let control = Selection::Stream { stream: StreamName::control(), from: StreamSeq(0) };
+    assert_eq!(ledger.read(&control, None, 9, usize::MAX).unwrap().receipts.len(), 1);
+    assert_eq!(ledger.status().streams, STREAMS + rounds);
+}
+
+/// Streams go on where they stand, and new ones begin at 0.
+fn check_heads(ledger: &Ledger, rounds: u64) {
+    let stale = NewReceipt { expected_stream_seq: Some(StreamSeq(rounds - 1)), ..receipt("s1", "stale") };
+    let refused = ledger.append(batch(vec![stale])).unwrap_err();
+    assert!(matches!(refused, AppendError::LostRace { actual, .. } if actual.0 == rounds), "{refused}");
+    let appended =
+        ledger.append(batch(vec![receipt("s1", "x"), receipt("other", "x"), receipt("new-0", "x")])).unwrap();
+    assert_eq!(appended.receipts.iter().map(|receipt| receipt.stream_seq.0).collect::<Vec<_>>(), [rounds, 0, 1]);
+}
+
+#[test]
+fn streams_are_found_through_merged_indexes() {
+    let scratch = with_segments(20);
+    let ledger = scratch.open();
+    check_streams(&ledger, 20);
+    // In the background, eight neighbours become one, twice; four are left.
+    while names(&scratch, ".streams").len() > 6 {
+        std::thread::yield_now();
+    }
+    check_streams(&ledger, 20);
+    ledger.close().unwrap();
+    let ledger = scratch.open();
+    check_streams(&ledger, 20);
+    check_heads(&ledger, 20);
+    check_all(&ledger);
+}
+
+#[test]
+fn derived_files_are_made_again_byte_for_byte() {
+    let scratch = with_segments(10);
+    scratch.open().close().unwrap();
+    for extension in [".streams", ".leaves"] {
+        let all = names(&scratch, extension);
+        let before = bytes_of(&scratch, &all);
+        assert!(all.len() > 2);
+        for harm in ["removed", "cut", "flipped at the end", "flipped at the start", "swapped"] {
+            for name in &all {
+                let path = scratch.path().join("segments").join(name);
+                let mut bytes = fs::read(&path).unwrap();
+                let last = bytes.len() - 1;
+                match harm {
+                    "removed" => fs::remove_file(&path).unwrap(),
+                    "cut" => write(&path, &bytes[..last]).unwrap(),
+                    "swapped" => {
+                        let other = if name == &all[0] { &before[1] } else { &before[0] };
+                        write(&path, other).unwrap();
+                    }
+                    _ => {
+                        let at = if harm == "flipped at the end" { last } else { 0 };
+                        bytes[at] ^= 1;
+                        write(&path, bytes).unwrap();
+                    }
+                }
+            }
+            let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+            check_streams(&ledger, 10);
+            check_all(&ledger);
+            drop(ledger);
+            let ledger = scratch.open();
+            check_streams(&ledger, 10);
+            check_all(&ledger);
+            ledger.close().unwrap();
+            assert_eq!(names(&scratch, extension), all, "{extension} {harm}");
+            assert!(bytes_of(&scratch, &all) == before, "{extension} {harm}");
+        }
+    }
+}
+
+#[test]
+fn the_copy_of_control_receipts_is_made_again_and_never_believed() {
+    let scratch = with_segments(2);
+    let path = scratch.path().join("control");
+    let before = fs::read(&path).unwrap();
+    for at in 0..=before.len() {
+        match before.get(at) {
+            Some(_) => {
+                let mut bytes = before.clone();
+                bytes[at] ^= 0x40;
+                write(&path, bytes).unwrap();
+            }
+            None => fs::remove_file(&path).unwrap(),
+        }
+        scratch.open().close().unwrap();
+        assert!(fs::read(&path).unwrap() == before, "byte {at}");
+    }
+    write(&path, [before.clone(), before.clone()].concat()).unwrap();
+    assert_eq!(scratch.open().rules().genesis().origin.as_str(), "example.com/test");
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn a_batch_in_a_sealed_segment_gets_its_first_answer_after_reopening() {
+    let scratch = with_segments(3);
+    let ledger = scratch.open();
+    for n in 0..3 {
+        let mut receipts: Vec<_> = (1..STREAMS).map(|s| receipt(&format!("s{s}"), &n.to_string())).collect();
+        receipts.push(receipt(&format!("new-{n}"), "first"));
+        let again = Batch { id: Some(request(n)), ..batch(receipts.clone()) };
+        let answer = ledger.append(again).unwrap();
+        assert_eq!(answer.receipts[0].index, LeafIndex(1 + n * STREAMS));
+        assert_eq!(answer.checkpoint.unverified().size, TreeSize(1 + (n + 1) * STREAMS));
+        receipts.pop();
+        let other = Batch { id: Some(request(n)), ..batch(receipts) };
+        assert!(matches!(ledger.append(other), Err(AppendError::IdReused)));
+    }
+    assert_eq!(ledger.checkpoint().unverified().size, TreeSize(1 + 3 * STREAMS));
+}
+
+#[test]
+fn a_sealed_segment_of_another_length_or_none_refuses_to_open() {
+    let scratch = with_segments(3);
+    let name = names(&scratch, ".seg")[1].clone();
+    let path = scratch.path().join("segments").join(&name);
+    let bytes = fs::read(&path).unwrap();
+    write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(matches!(scratch.try_open(), Err(OpenError::Refused(refusal)) if refusal.path.ends_with(&name)));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(scratch.try_open(), Err(OpenError::Refused(refusal)) if refusal.path.ends_with(&name)));
+    let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+    assert!(ledger.get(LeafIndex(1)).is_ok());
+    assert!(matches!(ledger.get(LeafIndex(1 + STREAMS)), Err(ReadError::Corrupt { .. })));
+}
+
+#[test]
+fn what_a_dead_merge_left_is_removed() {
+    let scratch = with_segments(3);
+    let folder = scratch.path().join("segments");
+    let strays = [
+        "00000000000000000000-00000000000000000099.streams",
+        "00000000000000000000-00000000000000000011.streams.tmp",
+        "00000000000000000077.0.leaves",
+    ];
+    for stray in strays {
+        write(folder.join(stray), b"left").unwrap();
+    }
+    let ledger = scratch.open();
+    assert!(strays.iter().all(|stray| !folder.join(stray).exists()));
+    check_streams(&ledger, 3);
+}
