@@ -14,13 +14,20 @@ use counterfoil_format::{
 };
 use counterfoil_proof::{Hash, LeafHash, LeafIndex};
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the keeper is asked to do, in order.
 pub(crate) enum KeeperJob {
     WriteZeros(Arc<Segment>, Arc<Prepared>),
     Seal(Box<SealJob>),
+}
+
+/// Asks the keeper for something, which counts as a background job until it is done. A keeper that is gone is not asked.
+pub(crate) fn ask(shared: &Shared, keeper: &Sender<KeeperJob>, job: KeeperJob) {
+    shared.keeper_jobs.fetch_add(1, Ordering::Relaxed);
+    let _ = keeper.send(job);
 }
 
 /// A full segment, all of whose frames are published.
@@ -111,6 +118,7 @@ impl Keeper {
                     }
                 }
             }
+            self.shared.keeper_jobs.fetch_sub(1, Ordering::Release);
         }
     }
 

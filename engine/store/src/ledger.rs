@@ -4,7 +4,7 @@ use crate::admit::{self, AdmittedBatch};
 use crate::commit::Committer;
 use crate::environment::Environment;
 use crate::error::{AppendError, ReadError};
-use crate::keeper::{Keeper, KeeperJob};
+use crate::keeper::{self, Keeper, KeeperJob};
 use crate::open::{self, Loaded, Mode, OpenError, at};
 use crate::read::{self, PageBounds};
 use crate::segment::State;
@@ -21,6 +21,7 @@ use counterfoil_proof::{
 use counterfoil_rules::{RECOVERED_KIND, Recovered, Rules, ledger_writer, to_canonical};
 use std::any::Any;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -221,6 +222,7 @@ impl Ledger {
             control_receipts: published.control_receipts,
             segments: segments.collect(),
             queue_batches: shared.queue.batches(),
+            background_jobs: shared.keeper_jobs.load(Ordering::Acquire),
             health,
         }
     }
@@ -291,7 +293,7 @@ struct Writer {
     signer: counterfoil_proof::CheckpointSigner,
     chain: crate::chain::Chain,
     active: Active,
-    unsealed: Vec<crate::keeper::SealJob>,
+    unsealed: Vec<keeper::SealJob>,
     head: Arc<dyn crate::disk::DiskFile>,
     head_counter: u64,
 }
@@ -320,7 +322,7 @@ impl Writer {
         let (commits, committed) = mpsc::sync_channel(COMMITS_MAX);
         let (keeper, jobs): (_, Receiver<KeeperJob>) = mpsc::channel();
         for job in self.unsealed {
-            let _ = keeper.send(KeeperJob::Seal(Box::new(job)));
+            keeper::ask(shared, &keeper, KeeperJob::Seal(Box::new(job)));
         }
         let sequencer = Sequencer {
             shared: shared.clone(),

@@ -32,6 +32,7 @@ mod heads;
 mod keeper;
 mod ledger;
 mod open;
+mod planted;
 mod queue;
 mod read;
 mod recovery;
@@ -54,5 +55,7 @@ pub use environment::{Clock, Environment, OsClock, OsRandomness, Randomness};
 pub use error::{AppendError, ReadError, ReceiptProblem};
 pub use ledger::Ledger;
 pub use open::{Damage, OpenError, Refusal};
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub use types::*;
 pub use window::WINDOW_RECEIPTS_MAX;

@@ -3,6 +3,7 @@
 use crate::environment::Environment;
 use crate::error::AppendError;
 use crate::heads::StreamHeads;
+use crate::planted::{PlantedBug, planted};
 use crate::queue::Queue;
 use crate::segment::Segment;
 use crate::tree::Tree;
@@ -12,6 +13,7 @@ use counterfoil_format::Manifest;
 use counterfoil_proof::{LeafIndex, SignedCheckpoint, Timestamp, TreeSize};
 use counterfoil_rules::Rules;
 use std::io;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One open ledger, as its threads see it.
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) window: Mutex<Window>,
     pub(crate) manifest: Mutex<Manifest>,
     poison: OnceLock<Arc<io::Error>>,
+    /// What the keeper was asked for and has not finished.
+    pub(crate) keeper_jobs: AtomicUsize,
 }
 
 /// What readers may see.
@@ -83,6 +87,7 @@ impl Shared {
             window: Mutex::new(loaded.window),
             manifest: Mutex::new(loaded.manifest),
             poison: OnceLock::new(),
+            keeper_jobs: AtomicUsize::new(0),
         }
     }
 
@@ -106,6 +111,9 @@ impl Shared {
     }
 
     pub(crate) fn poisoned(&self) -> Option<AppendError> {
+        if planted(&*self.environment.disk, PlantedBug::ForgetPoison) {
+            return None;
+        }
         self.poison.get().map(|cause| AppendError::Poisoned { cause: cause.clone() })
     }
 

@@ -66,7 +66,7 @@ impl Loader<'_> {
         }
         let mut leaves = Vec::new();
         let key = &self.rules().genesis().checkpoint_key;
-        let scan = recovery::scan(file, key, None, |_, frame, _| {
+        let scan = recovery::scan(self.disk(), file, key, None, |_, frame, _| {
             leaves.extend(frame.entries().iter().map(|entry| entry.leaf));
         })
         .map_err(in_segment(path))?;
