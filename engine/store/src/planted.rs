@@ -13,8 +13,6 @@ pub enum PlantedBug {
     AcknowledgeBeforeSync,
     /// A sync that failed is tried again, and believed.
     RetrySync,
-    /// A failed write or sync does not stop appends.
-    ForgetPoison,
     /// HEAD is moved before the frames it covers are durable.
     MarkAheadOfData,
     /// A file is put in place without syncing its folder.

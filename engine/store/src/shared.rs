@@ -3,7 +3,6 @@
 use crate::environment::Environment;
 use crate::error::AppendError;
 use crate::heads::StreamHeads;
-use crate::planted::{PlantedBug, planted};
 use crate::queue::Queue;
 use crate::segment::Segment;
 use crate::tree::Tree;
@@ -111,9 +110,6 @@ impl Shared {
     }
 
     pub(crate) fn poisoned(&self) -> Option<AppendError> {
-        if planted(&*self.environment.disk, PlantedBug::ForgetPoison) {
-            return None;
-        }
         self.poison.get().map(|cause| AppendError::Poisoned { cause: cause.clone() })
     }
 
