@@ -88,6 +88,14 @@ pub enum Broken {
         /// Where.
         offset: u64,
     },
+    /// Something lies behind the last frame.
+    #[error("{path} is not zero at {offset}, behind the last frame")]
+    NotEmpty {
+        /// The file.
+        path: String,
+        /// Where.
+        offset: u64,
+    },
     /// A receipt's links to its neighbours are wrong.
     #[error("receipt {index} is not chained to the one before it")]
     Unchained {

@@ -139,10 +139,11 @@ fn check_page(
     let mut expected = expected.iter();
     let mut after = None;
     loop {
-        let page: Page = ledger.read(selection, after, receipts_max, PAGE_BYTES_MAX).map_err(|source| match selection {
-            Selection::Ledger { from } => Broken::Unreadable { index: *from, source },
-            Selection::Stream { stream, .. } => Broken::UnreadableStream { stream: stream.clone(), source },
-        })?;
+        let page: Page =
+            ledger.read(selection, after, receipts_max, PAGE_BYTES_MAX).map_err(|source| match selection {
+                Selection::Ledger { from } => Broken::Unreadable { index: *from, source },
+                Selection::Stream { stream, .. } => Broken::UnreadableStream { stream: stream.clone(), source },
+            })?;
         if page.receipts.len() > receipts_max || (page.receipts.is_empty() && page.next.is_some()) {
             return Err(wrong());
         }
@@ -285,6 +286,15 @@ pub(crate) fn check_set_aside(before: &Contents, after: &Contents) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Behind the last frame of the segment that is written to there are zeros to the end of the file.
+pub(crate) fn check_empty_behind(contents: &Contents, first: u64, end: u64) -> Result<(), Broken> {
+    let path = format!("segments/{first:020}.0.seg");
+    match contents.last_content(&path).filter(|last| *last > end) {
+        Some(offset) => Err(Broken::NotEmpty { path, offset }),
+        None => Ok(()),
+    }
 }
 
 /// The bytes of a segment that a file in cut/ or redo/ holds.

@@ -304,6 +304,12 @@ impl Contents {
         self.0.iter().map(|(path, (len, _))| (path.as_str(), *len))
     }
 
+    /// End of the last sector of a file that is not zero.
+    pub(crate) fn last_content(&self, path: &str) -> Option<u64> {
+        let (_, sectors) = self.0.get(path)?;
+        sectors.last_key_value().map(|(number, _)| (number + 1) * SECTOR as u64)
+    }
+
     /// Where sectors of a file begin that held something and hold something else later.
     pub(crate) fn overwritten(&self, later: &Self, path: &str) -> Vec<u64> {
         let (Some((_, before)), Some((_, after))) = (self.0.get(path), later.0.get(path)) else { return Vec::new() };

@@ -115,7 +115,10 @@ fn many(first: u64, count: u64, threads: u64) -> anyhow::Result<ExitCode> {
     let Tally { struck, calls, receipts, mut failed } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut out = std::io::stdout().lock();
     if failed.is_empty() {
-        writeln!(out, "{count} scenarios, {struck} faults struck, {calls} disk calls, {receipts} receipts: every check held")?;
+        writeln!(
+            out,
+            "{count} scenarios, {struck} faults struck, {calls} disk calls, {receipts} receipts: every check held"
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     failed.sort_by_key(|violation| violation.seed);

@@ -2,7 +2,7 @@
 
 use crate::broken::{Broken, Violation};
 use crate::case::{Boot, Case, End, Step};
-use crate::check::{absorb, audit, audit_decayed, check_decayed, check_set_aside};
+use crate::check::{absorb, audit, audit_decayed, check_decayed, check_empty_behind, check_set_aside};
 use crate::crash_disk::CrashDisk;
 use crate::environment::{SeededRandomness, SimClock};
 use crate::gate::{Gate, Worker};
@@ -253,7 +253,8 @@ impl<'a> Process<'a> {
         }
         check_set_aside(&before, &self.machine.contents())?;
         let status = CrashDisk::observe(|| self.ledger().status());
-        let active = status.segments.last().map_or(0, |active| active.first.0);
+        let (active, end) = status.segments.last().map_or((0, 0), |active| (active.first.0, active.bytes));
+        check_empty_behind(&self.machine.contents(), active, end)?;
         self.remembered_from = usize::try_from(active).expect("a small ledger");
         Ok(Flow::On)
     }
@@ -352,7 +353,10 @@ impl<'a> Process<'a> {
                     gate.hold();
                     gate.let_pass(calls);
                 });
-                self.wait(|process| process.keeper_is_done() || process.disk.is_parked(Worker::Keeper))
+                let done = self.wait(|process| process.keeper_is_done() || process.disk.is_parked(Worker::Keeper));
+                // What it did not use is not kept for later.
+                self.disk.gate(Worker::Keeper, Gate::hold);
+                done
             }
         }
     }

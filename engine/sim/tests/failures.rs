@@ -1,8 +1,6 @@
 //! Each call to the disk failed once, with its effect and without it.
 
-use counterfoil_sim::{
-    Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Step, Violation, enumerate, run,
-};
+use counterfoil_sim::{Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Step, Violation, enumerate, run};
 
 type Verdict = Result<(), Violation>;
 
