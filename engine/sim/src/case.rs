@@ -4,6 +4,8 @@ use crate::machine::{Effect, Fault, FaultKind, FaultPoint, Lie};
 use crate::rng::Rng;
 use counterfoil_proof::Media;
 
+/// One frame, so that whatever comes with the number of segments comes soon.
+pub const SEGMENT_BYTES_TINY: u64 = 8 * 1024;
 /// Segments of a simulated ledger are sealed at this size: three frames or so. So small a segment is allocated at once,
 /// and the keeper writes no zeros ahead.
 pub const SEGMENT_BYTES_SMALL: u64 = 16 * 1024;
@@ -179,16 +181,19 @@ impl Case {
     #[must_use]
     pub fn drawn(seed: u64) -> Self {
         let mut rng = Rng::fork(seed, 2);
-        let (small, medium, large) = (SEGMENT_BYTES_SMALL, SEGMENT_BYTES_MEDIUM, SEGMENT_BYTES_LARGE);
-        let segment_bytes_max =
-            rng.pick(&[small, small, small, small, small, small, small, medium, medium, medium, medium, large]);
+        let segment_bytes_max = match rng.below(12) {
+            0..3 => SEGMENT_BYTES_TINY,
+            3..7 => SEGMENT_BYTES_SMALL,
+            7..11 => SEGMENT_BYTES_MEDIUM,
+            _ => SEGMENT_BYTES_LARGE,
+        };
         let count = 1 + rng.below(3);
         let boots = (0..count).map(|number| Boot {
             steps: steps(&mut rng, if number == 0 { 12 } else { 6 }),
             fault: rng.chance(4, 5).then(|| drawn_fault(&mut rng, number == 0)),
             end: rng.pick(&[End::Close, End::CloseThenPowerCut, End::Kill, End::PowerCut]),
             // While the keeper writes zeros ahead, the sequencer may have to wait for it.
-            keeper_calls: (segment_bytes_max < large && rng.chance(1, 3)).then(|| rng.below(6)),
+            keeper_calls: (segment_bytes_max < SEGMENT_BYTES_LARGE && rng.chance(1, 3)).then(|| rng.below(6)),
             reads_first: rng.chance(1, 4),
         });
         let mut boots: Vec<Boot> = boots.collect();

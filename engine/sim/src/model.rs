@@ -65,6 +65,8 @@ struct Session {
     next: u64,
     /// The first batch that was refused since the ledger was opened.
     refused: Option<u64>,
+    /// The same when everything in flight has come to what it should.
+    hoped: Option<u64>,
     /// That one is on its way once more.
     mending: bool,
 }
@@ -172,10 +174,33 @@ impl Model {
 
     /// What should become of a batch that is sent now.
     pub(crate) fn predict(&self, batch: &Batch, flaw: Option<Flaw>) -> Prediction {
+        self.predict_behind(self.session.refused, batch, flaw)
+    }
+
+    /// What should become of a batch that is sent while others are in flight; it is one of them until [`Model::land`].
+    pub(crate) fn hope(&mut self, batch: &Batch, flaw: Option<Flaw>) -> Prediction {
+        let hoped = self.predict_behind(self.session.hoped, batch, flaw);
+        let number = session_number(batch);
+        match hoped {
+            Prediction::Appended => {
+                for receipt in &batch.receipts {
+                    let (count, closes) = self.in_flight.entry(receipt.stream.clone()).or_default();
+                    *count += 1;
+                    *closes |= receipt.closes_stream;
+                }
+                self.session.hoped = self.session.hoped.filter(|refused| Some(*refused) != number);
+            }
+            Prediction::Inadmissible(_) => {}
+            _ => self.session.hoped = lower(self.session.hoped, number),
+        }
+        hoped
+    }
+
+    fn predict_behind(&self, refused: Option<u64>, batch: &Batch, flaw: Option<Flaw>) -> Prediction {
         if let Some(flaw) = flaw {
             return Prediction::Inadmissible(flaw);
         }
-        if let (Some(BatchId::Session { number, .. }), Some(refused)) = (batch.id, self.session.refused)
+        if let (Some(number), Some(refused)) = (session_number(batch), refused)
             && refused < number
         {
             return Prediction::EarlierBatchRefused;
@@ -196,19 +221,11 @@ impl Model {
         Prediction::Appended
     }
 
-    /// Takes a batch for appended until [`Model::land`].
-    pub(crate) fn fly(&mut self, batch: &Batch) {
-        for receipt in &batch.receipts {
-            let (count, closes) = self.in_flight.entry(receipt.stream.clone()).or_default();
-            *count += 1;
-            *closes |= receipt.closes_stream;
-        }
-    }
-
     /// Forgets what was taken for appended: the answers tell.
     pub(crate) fn land(&mut self) {
         self.in_flight.clear();
         self.session.mending = false;
+        self.session.hoped = self.session.refused;
     }
 
     /// Takes in a batch that was acknowledged; the first place where the answer is wrong.
@@ -236,18 +253,15 @@ impl Model {
         if batch.id.is_some() {
             self.answered.push(Answered { batch: batch.clone(), first });
         }
-        if let Some(BatchId::Session { number, .. }) = batch.id
-            && self.session.refused == Some(number)
-        {
-            self.session.refused = None;
-        }
+        let number = session_number(batch);
+        self.session.refused = self.session.refused.filter(|refused| Some(*refused) != number);
+        self.session.hoped = self.session.refused;
     }
 
     /// Remembers that the sequencer refused a batch.
     pub(crate) fn refused(&mut self, batch: &Batch) {
-        if let Some(BatchId::Session { number, .. }) = batch.id {
-            self.session.refused = Some(self.session.refused.map_or(number, |refused| refused.min(number)));
-        }
+        self.session.refused = lower(self.session.refused, session_number(batch));
+        self.session.hoped = self.session.refused;
     }
 
     /// The ledger was opened: it knows of no interrupted session.
@@ -295,6 +309,18 @@ impl Model {
         let first = self.checkpoints.entry(checkpoint.unverified().size).or_insert_with(|| checkpoint.clone());
         first.unverified() == checkpoint.unverified()
     }
+}
+
+fn session_number(batch: &Batch) -> Option<u64> {
+    match batch.id {
+        Some(BatchId::Session { number, .. }) => Some(number),
+        Some(BatchId::Request(_)) | None => None,
+    }
+}
+
+/// The lower of two numbers, if there is one.
+fn lower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 impl Known {

@@ -75,10 +75,7 @@ impl Process<'_> {
     }
 
     fn send(&mut self, batch: Batch, flaw: Option<Flaw>) -> Flight {
-        let hoped = self.model.predict(&batch, flaw);
-        if hoped == Prediction::Appended {
-            self.model.fly(&batch);
-        }
+        let hoped = self.model.hope(&batch, flaw);
         Flight { flaw, hoped, ..self.submit(batch) }
     }
 

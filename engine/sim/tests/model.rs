@@ -3,7 +3,8 @@
 
 use counterfoil_proof::Media;
 use counterfoil_sim::{
-    Append, Boot, Case, Condition, Draft, End, Flaw, Gather, Name, SEGMENT_BYTES_MEDIUM, SEGMENT_BYTES_SMALL, Step, run,
+    Append, Boot, Case, Condition, Draft, End, Flaw, Gather, Name, SEGMENT_BYTES_MEDIUM, SEGMENT_BYTES_SMALL,
+    SEGMENT_BYTES_TINY, Step, run,
 };
 use proptest::prelude::*;
 
@@ -53,7 +54,7 @@ proptest! {
         seed: u64,
         steps in prop::collection::vec(step(), 1..30),
         keeper_calls in prop::option::of(0..8u64),
-        segment_bytes_max in prop::sample::select(vec![SEGMENT_BYTES_SMALL, SEGMENT_BYTES_MEDIUM]),
+        segment_bytes_max in prop::sample::select(vec![SEGMENT_BYTES_TINY, SEGMENT_BYTES_SMALL, SEGMENT_BYTES_MEDIUM]),
     ) {
         let boot = Boot { keeper_calls, ..Boot::new(steps, End::Close) };
         let case = Case { segment_bytes_max, ..Case::new(seed, vec![boot]) };

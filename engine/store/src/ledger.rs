@@ -77,9 +77,7 @@ impl Ledger {
         let threads = writer.map_or_else(|| Ok(Vec::new()), |writer| writer.start(&shared));
         let threads = threads.map_err(at("threads"))?;
         let ledger = Self(Arc::new(Inner { shared, running: Mutex::new(Some(Running { threads, lock })) }));
-        for recovered in owed {
-            ledger.record_recovery(&recovered).map_err(|error| OpenError::Recording(Box::new(error)))?;
-        }
+        ledger.record_recoveries(&owed).map_err(|error| OpenError::Recording(Box::new(error)))?;
         Ok(ledger)
     }
 
@@ -236,21 +234,23 @@ impl Ledger {
         self.0.close()
     }
 
-    /// Appends the receipt that is owed for a cut file.
-    fn record_recovery(&self, recovered: &Recovered) -> Result<(), AppendError> {
-        let payload = to_canonical(recovered).expect("strings and a file length have a canonical form");
-        let receipt = NewReceipt {
+    /// Appends the receipts that are owed for cut files, together: a crash leaves all of them owed or none.
+    fn record_recoveries(&self, owed: &[Recovered]) -> Result<(), AppendError> {
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let receipts = owed.iter().map(|recovered| NewReceipt {
             stream: StreamName::control(),
             kind: Kind::new(RECOVERED_KIND).expect("a constant name that keeps its rules"),
             class: ClassId::FOREVER,
             media: Media::Json,
-            payload: Bytes::from(payload),
+            payload: Bytes::from(to_canonical(recovered).expect("strings and a file length have a canonical form")),
             subject: None,
             links: Vec::new(),
             closes_stream: false,
             expected_stream_seq: None,
-        };
-        let batch = Batch { writer: ledger_writer(), id: None, receipts: vec![receipt], with_proofs: false };
+        });
+        let batch = Batch { writer: ledger_writer(), id: None, receipts: receipts.collect(), with_proofs: false };
         self.append_admitted(admit::seal(&self.0.shared, batch)?).map(|_| ())
     }
 }
