@@ -238,7 +238,7 @@ impl Sequencer {
 
     /// Answers a batch that was sent before with its first answer, or refuses it when the content differs.
     fn sort_out_repeats(
-        &self,
+        &mut self,
         batch: AdmittedBatch,
         done: Done,
         gathering: &mut Gathering,
@@ -255,6 +255,8 @@ impl Sequencer {
         if fingerprint.is_some() && fingerprint != batch.fingerprint {
             done(Err(AppendError::IdReused));
         } else {
+            // It may have been refused in between for want of space, and its session waits for it.
+            self.sessions.append(&batch);
             gathering.repeated.push(Repeated { answer, with_proofs: batch.with_proofs, done });
         }
         None
