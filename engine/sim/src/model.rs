@@ -253,6 +253,11 @@ impl Model {
         if batch.id.is_some() {
             self.answered.push(Answered { batch: batch.clone(), first });
         }
+        self.mended(batch);
+    }
+
+    /// A session goes on when this was the batch it waited for.
+    pub(crate) fn mended(&mut self, batch: &Batch) {
         let number = session_number(batch);
         self.session.refused = self.session.refused.filter(|refused| Some(*refused) != number);
         self.session.hoped = self.session.refused;

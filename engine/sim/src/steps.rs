@@ -374,8 +374,13 @@ impl Process<'_> {
                 if !self.model.hand_out(&answer.checkpoint) {
                     return Err(Broken::Forked { size: answer.checkpoint.unverified().size });
                 }
+                self.model.mended(&batch);
                 let flow = self.flow();
                 self.check_published(flow)
+            }
+            Err(AppendError::DiskFull { .. }) if self.disk.faulted() => {
+                self.model.refused(&batch);
+                Ok(self.flow())
             }
             Ok(_) => Err(Broken::WrongAnswer { expected: "a refusal: the content is another" }),
             Err(_) if self.disk.faulted() => Ok(self.flow()),
