@@ -128,7 +128,11 @@ impl Model {
                 Some(BatchId::Request(id))
             }
             Name::Session => {
-                let mends = self.session.refused.filter(|_| number.is_multiple_of(2) && !self.session.mending);
+                // A batch that was appended before it was refused is mended by sending it again as it was.
+                let was_appended =
+                    |refused: &u64| self.answered.iter().any(|one| session_number(&one.batch) == Some(*refused));
+                let may_mend = number.is_multiple_of(2) && !self.session.mending;
+                let mends = self.session.refused.filter(|refused| may_mend && !was_appended(refused));
                 self.session.mending |= mends.is_some();
                 let number = mends.unwrap_or_else(|| {
                     self.session.next += 1;
