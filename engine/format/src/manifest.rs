@@ -203,6 +203,9 @@ fn check_segments(segments: &[ManifestEntry]) -> Result<(), FormatError> {
             return Err(FormatError::NotCanonical { rule: "segments follow each other without gap, open ones last" });
         }
     }
+    if segments.last().is_some_and(|last| last.state != SegmentState::Open) {
+        return Err(FormatError::NotCanonical { rule: "the last segment is open" });
+    }
     Ok(())
 }
 
@@ -259,6 +262,10 @@ mod tests {
         }
     }
 
+    fn open(first: u64) -> ManifestEntry {
+        ManifestEntry { id: SegmentId(LeafIndex(first)), generation: Generation(0), state: SegmentState::Open }
+    }
+
     #[test]
     fn a_manifest_reads_back() {
         assert_eq!(Manifest::decode(&manifest().encode()), Ok(manifest()));
@@ -283,7 +290,7 @@ mod tests {
         assert!(Manifest::decode(&none.encode()).is_err());
     }
 
-    /// Three sealed segments that end at 10, 20 and 30, and stream indexes between the given bounds.
+    /// Three sealed segments that end at 10, 20 and 30, an open one, and stream indexes between the given bounds.
     fn indexed(bounds: &[(u64, u64)]) -> Manifest {
         let mut manifest = manifest();
         manifest.segments = [0, 10, 20]
@@ -293,6 +300,7 @@ mod tests {
                 state: SegmentState::Sealed { end: TreeSize(first + 10), file_len: 8192, file_digest: Hash([3; 32]) },
             })
             .to_vec();
+        manifest.segments.push(open(30));
         manifest.stream_indexes = bounds.iter().map(|(first, end)| stream_index(*first, *end)).collect();
         manifest
     }
@@ -351,8 +359,17 @@ mod tests {
         assert_eq!(Manifest::decode(&empty.encode()), Err(FormatError::NotCanonical { rule }));
     }
 
-    /// Segments that end after the given numbers of receipts, and stream indexes over the given numbers of segments.
-    fn arbitrary(lengths: &[u64], spans: &[usize], open: bool) -> Manifest {
+    #[test]
+    fn a_manifest_whose_last_segment_is_sealed_is_refused() {
+        let mut closed = indexed(&[(0, 30)]);
+        closed.segments.pop();
+        let rule = "the last segment is open";
+        assert_eq!(Manifest::decode(&closed.encode()), Err(FormatError::NotCanonical { rule }));
+    }
+
+    /// Segments that end after the given numbers of receipts, an open one, and stream indexes over the given numbers of
+    /// segments.
+    fn arbitrary(lengths: &[u64], spans: &[usize]) -> Manifest {
         let mut manifest = Manifest { segments: Vec::new(), stream_indexes: Vec::new(), ..manifest() };
         let mut ends = vec![0];
         for (generation, length) in (0..).zip(lengths) {
@@ -368,10 +385,7 @@ mod tests {
                 },
             });
         }
-        if open {
-            let id = SegmentId(LeafIndex(ends[ends.len() - 1]));
-            manifest.segments.push(ManifestEntry { id, generation: Generation(0), state: SegmentState::Open });
-        }
+        manifest.segments.push(open(ends[ends.len() - 1]));
         let mut at = 0usize;
         for span in spans.iter().chain([&usize::MAX]) {
             let to = at.saturating_add(*span).min(lengths.len());
@@ -386,9 +400,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_manifest_reads_back(
-            lengths in prop::collection::vec(1u64..1 << 40, 1..20), spans in prop::collection::vec(1usize..5, 0..9), open: bool
+            lengths in prop::collection::vec(1u64..1 << 40, 1..20), spans in prop::collection::vec(1usize..5, 0..9)
         ) {
-            let manifest = arbitrary(&lengths, &spans, open);
+            let manifest = arbitrary(&lengths, &spans);
             prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
         }
 
@@ -396,7 +410,7 @@ mod tests {
         fn changed_bytes_under_a_repaired_checksum_are_refused_or_canonical(
             lengths in prop::collection::vec(1u64..300, 1..9), at in any::<prop::sample::Index>(), flip in 1u8..
         ) {
-            let mut bytes = arbitrary(&lengths, &[2], true).encode();
+            let mut bytes = arbitrary(&lengths, &[2]).encode();
             let at = 16 + at.index(bytes.len() - 16);
             bytes[at] ^= flip;
             record::finish(&mut bytes);

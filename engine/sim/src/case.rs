@@ -2,15 +2,24 @@
 
 use crate::machine::{Effect, Fault, FaultKind, FaultPoint, Lie};
 use crate::rng::Rng;
+use counterfoil_proof::Media;
 
+/// One frame, so that whatever comes with the number of segments comes soon.
+pub const SEGMENT_BYTES_TINY: u64 = 8 * 1024;
 /// Segments of a simulated ledger are sealed at this size: three frames or so. So small a segment is allocated at once,
-/// and the keeper writes no zeros ahead, which nobody could wait for.
-pub const SEGMENT_BYTES_MAX: u64 = 16 * 1024;
+/// and the keeper writes no zeros ahead.
+pub const SEGMENT_BYTES_SMALL: u64 = 16 * 1024;
+/// Room for a dozen frames.
+pub const SEGMENT_BYTES_MEDIUM: u64 = 64 * 1024;
+/// Large enough for the keeper to write zeros ahead.
+pub const SEGMENT_BYTES_LARGE: u64 = 6 * 1024 * 1024;
 /// Receipts in one batch.
 pub const RECEIPTS_MAX: u64 = 4;
+/// Batches that are in flight together. The engine's own queue between its threads holds more.
+pub const TOGETHER_MAX: usize = 5;
 const STREAMS: u64 = 4;
 /// Changes that a boot of a drawn case makes, roughly: faults are drawn from this range.
-const CHANGES_DRAWN_MAX: u64 = 120;
+const CHANGES_DRAWN_MAX: u64 = 140;
 
 /// One machine, one ledger, several processes one after the other.
 #[derive(Clone, Debug)]
@@ -21,6 +30,8 @@ pub struct Case {
     pub lie: Lie,
     /// Nothing unsynced survives a power cut, instead of what the seed decides.
     pub harsh: bool,
+    /// Bytes at which a segment is full.
+    pub segment_bytes_max: u64,
     /// Processes, in order. The first creates the ledger.
     pub boots: Vec<Boot>,
 }
@@ -34,6 +45,10 @@ pub struct Boot {
     pub fault: Option<Fault>,
     /// How it ends unless a crash struck.
     pub end: End,
+    /// Calls that the keeper may make after each step; `None`: until it has nothing left to do.
+    pub keeper_calls: Option<u64>,
+    /// The ledger is opened for reading first, as it was left.
+    pub reads_first: bool,
 }
 
 /// How a process ends.
@@ -47,6 +62,9 @@ pub enum End {
     Kill,
     /// The power is cut.
     PowerCut,
+    /// The ledger is closed, and a sector of one of its files goes bad. The next process is the last: it refuses, or
+    /// loses nothing and serves nothing wrong.
+    Decay,
 }
 
 /// One step of a process.
@@ -54,62 +72,149 @@ pub enum End {
 pub enum Step {
     /// Appends one batch.
     Append(Append),
+    /// Appends batches that are in flight together, at most [`TOGETHER_MAX`].
+    Together(Vec<Append>, Gather),
+    /// Sends a batch once more that was appended before.
+    Repeat {
+        /// With other content under the same id.
+        changed: bool,
+    },
     /// Seals the segment that is written to.
     Seal,
     /// Closes the ledger and opens it again.
     Reopen,
-    /// Closes the ledger, opens and closes it once more, compares bytes and lets the verifier judge them. The last step of a process without a fault.
+    /// Closes the ledger, opens and closes it once more, compares bytes and lets the verifier judge them. The last step
+    /// of a process without a fault.
     OpenTwice,
-    /// Reads and proves one receipt.
+    /// Reads and proves one receipt, and reads a page.
     Read,
 }
 
+/// How batches that are in flight together reach the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gather {
+    /// Each in a frame of its own, all of them written before the first is synced.
+    Frames,
+    /// The first in one frame, the rest in another, both written before the first is synced.
+    TwoFrames,
+}
+
 /// One batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Append {
-    /// Stream and payload length of each receipt.
-    pub receipts: Vec<(u64, usize)>,
-    /// Carries an id, so that it can be sent twice.
-    pub has_id: bool,
-    /// Expects the length that the first receipt's stream has.
-    pub conditional: bool,
-    /// Expects a length that no stream has.
-    pub loses_race: bool,
-    /// The last receipt closes its stream.
-    pub closes: bool,
+    /// Its receipts.
+    pub receipts: Vec<Draft>,
+    /// How it is named.
+    pub name: Name,
+    /// What it expects of the first receipt's stream.
+    pub condition: Condition,
+    /// What is wrong with it.
+    pub flaw: Option<Flaw>,
     /// Asks for inclusion proofs.
     pub with_proofs: bool,
 }
 
+/// One receipt of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft {
+    /// Its stream.
+    pub stream: u64,
+    /// Bytes of its payload, or a few more.
+    pub payload_bytes: usize,
+    /// What the payload is.
+    pub media: Media,
+    /// Has a data subject.
+    pub has_subject: bool,
+    /// Links to receipts appended before, as far as there are any.
+    pub links: u64,
+    /// Closes its stream.
+    pub closes: bool,
+}
+
+/// How a batch is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Name {
+    /// Not at all: it cannot be sent twice.
+    #[default]
+    None,
+    /// By an id of its own.
+    Request,
+    /// As the next batch of the case's session, or as the one that was refused last.
+    Session,
+}
+
+/// What a batch expects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// The length that the stream has.
+    Holds,
+    /// A length that no stream has.
+    Fails,
+}
+
+/// A rule that the last receipt of a batch breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It links to a receipt that exists, by another leaf hash.
+    WrongLink,
+    /// It links to an index that does not exist yet.
+    EarlyLink,
+    /// No such class.
+    UnknownClass,
+    /// The payload is not what the media type says.
+    WrongMedia,
+    /// The stream is reserved.
+    Reserved,
+}
+
 impl Case {
+    /// An honest case with small segments.
+    #[must_use]
+    pub fn new(seed: u64, boots: Vec<Boot>) -> Self {
+        Self { seed, lie: Lie::None, harsh: false, segment_bytes_max: SEGMENT_BYTES_SMALL, boots }
+    }
+
     /// A case drawn from a seed: one to three boots that end badly, each with a fault or none.
     #[must_use]
     pub fn drawn(seed: u64) -> Self {
         let mut rng = Rng::fork(seed, 2);
+        let segment_bytes_max = match rng.below(12) {
+            0..3 => SEGMENT_BYTES_TINY,
+            3..7 => SEGMENT_BYTES_SMALL,
+            7..11 => SEGMENT_BYTES_MEDIUM,
+            _ => SEGMENT_BYTES_LARGE,
+        };
         let count = 1 + rng.below(3);
         let boots = (0..count).map(|number| Boot {
             steps: steps(&mut rng, if number == 0 { 12 } else { 6 }),
             fault: rng.chance(4, 5).then(|| drawn_fault(&mut rng, number == 0)),
             end: rng.pick(&[End::Close, End::CloseThenPowerCut, End::Kill, End::PowerCut]),
+            // While the keeper writes zeros ahead, the sequencer may have to wait for it.
+            keeper_calls: (segment_bytes_max < SEGMENT_BYTES_LARGE && rng.chance(1, 3)).then(|| rng.below(6)),
+            reads_first: rng.chance(1, 4),
         });
         let mut boots: Vec<Boot> = boots.collect();
         // Life goes on after the last recovery, and ends badly once more.
-        boots.push(Boot { steps: steps(&mut rng, 4), fault: None, end: rng.pick(&[End::Kill, End::PowerCut]) });
-        Self { seed, lie: Lie::None, harsh: false, boots }
+        let end = rng.pick(&[End::Kill, End::PowerCut, End::PowerCut, End::Decay]);
+        boots.push(Boot { reads_first: rng.chance(1, 4), ..Boot::new(steps(&mut rng, 4), end) });
+        Self { segment_bytes_max, ..Self::new(seed, boots) }
     }
 
-    /// The boot that every enumeration strikes: a ledger is created, filled, sealed and reopened.
+    /// The boot that every enumeration strikes: a ledger is created, filled in every way there is, sealed and reopened.
     #[must_use]
     pub fn first_boot(seed: u64, fault: Option<Fault>, end: End) -> Boot {
         let mut rng = Rng::fork(seed, 3);
-        let mut all = steps(&mut rng, 3);
-        all.push(Step::Append(append(&mut rng)));
+        let mut all = steps(&mut rng, 2);
+        all.push(Step::Append(Append { condition: Condition::Holds, ..append(&mut rng) }));
         all.push(Step::Seal);
         all.extend(steps(&mut rng, 2));
         all.push(Step::Reopen);
+        all.push(together(&mut rng));
         all.push(Step::Append(append(&mut rng)));
-        all.push(Step::Append(append(&mut rng)));
-        Boot { steps: all, fault, end }
+        Boot { fault, keeper_calls: (seed % 2 == 1).then_some(4), ..Boot::new(all, end) }
     }
 
     /// A boot that recovers, goes on for a few steps and ends as told.
@@ -118,12 +223,36 @@ impl Case {
         let mut rng = Rng::fork(seed, 4);
         let mut all = vec![Step::Append(append(&mut rng))];
         all.extend(steps(&mut rng, 3));
-        Boot { steps: all, fault, end }
+        Boot { fault, reads_first: rng.chance(1, 2), ..Boot::new(all, end) }
+    }
+}
+
+impl Boot {
+    /// A boot that nothing strikes.
+    #[must_use]
+    pub fn new(steps: Vec<Step>, end: End) -> Self {
+        Self { steps, fault: None, end, keeper_calls: None, reads_first: false }
+    }
+}
+
+impl Append {
+    /// A batch of plain receipts: stream and payload length of each.
+    #[must_use]
+    pub fn plain(receipts: &[(u64, usize)]) -> Self {
+        let draft = |&(stream, payload_bytes): &(u64, usize)| Draft { stream, payload_bytes, ..Draft::default() };
+        Self { receipts: receipts.iter().map(draft).collect(), ..Self::default() }
+    }
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { stream: 0, payload_bytes: 0, media: Media::Text, has_subject: false, links: 0, closes: false }
     }
 }
 
 fn drawn_fault(rng: &mut Rng, first: bool) -> Fault {
-    let kind = rng.pick(&[FaultKind::Crash, FaultKind::Crash, FaultKind::Eio, FaultKind::Enospc]);
+    let crash = FaultKind::Crash;
+    let kind = rng.pick(&[crash, crash, crash, FaultKind::Eio, FaultKind::Eio, FaultKind::Enospc, FaultKind::Full]);
     let number = 1 + rng.below(if first { CHANGES_DRAWN_MAX } else { CHANGES_DRAWN_MAX / 3 });
     let at = if kind == FaultKind::Crash || rng.chance(1, 2) {
         FaultPoint::Change(number)
@@ -136,28 +265,51 @@ fn drawn_fault(rng: &mut Rng, first: bool) -> Fault {
 fn steps(rng: &mut Rng, count_max: u64) -> Vec<Step> {
     let count = rng.below(count_max + 1);
     (0..count)
-        .map(|_| match rng.below(10) {
+        .map(|_| match rng.below(14) {
             0 => Step::Seal,
             1 => Step::Reopen,
             2 => Step::Read,
+            3 => Step::Repeat { changed: rng.chance(1, 3) },
+            4..7 => together(rng),
             _ => Step::Append(append(rng)),
         })
         .collect()
 }
 
+fn together(rng: &mut Rng) -> Step {
+    let count = 2 + rng.below(TOGETHER_MAX as u64 - 1);
+    let gather = rng.pick(&[Gather::Frames, Gather::TwoFrames]);
+    let appends = (0..count).map(|_| Append { flaw: None, ..append(rng) });
+    Step::Together(appends.collect(), gather)
+}
+
 fn append(rng: &mut Rng) -> Append {
     let count = 1 + rng.below(RECEIPTS_MAX);
-    let len_max = rng.pick(&[20, 300, 5000]);
-    let receipts = (0..count).map(|_| {
-        let len = usize::try_from(rng.below(len_max)).expect("at most 5000");
-        (rng.below(STREAMS), len)
+    let payload_bytes_max = rng.pick(&[20, 300, 5000]);
+    let receipts = (0..count).map(|_| Draft {
+        stream: rng.below(STREAMS),
+        payload_bytes: usize::try_from(rng.below(payload_bytes_max)).expect("at most 5000"),
+        media: rng.pick(&[Media::Text, Media::Json, Media::Bytes]),
+        has_subject: rng.chance(1, 4),
+        links: if rng.chance(1, 4) { 1 + rng.below(3) } else { 0 },
+        closes: rng.chance(1, 40),
     });
+    let flaws = [Flaw::WrongLink, Flaw::EarlyLink, Flaw::UnknownClass, Flaw::WrongMedia, Flaw::Reserved];
     Append {
         receipts: receipts.collect(),
-        has_id: rng.chance(1, 2),
-        conditional: rng.chance(1, 2),
-        loses_race: rng.chance(1, 12),
-        closes: rng.chance(1, 16),
+        name: rng.pick(&[Name::None, Name::Request, Name::Session]),
+        condition: rng.pick(&[Condition::None, Condition::Holds, Condition::None, Condition::Holds, Condition::None]),
+        flaw: rng.chance(1, 20).then(|| rng.pick(&flaws)),
         with_proofs: rng.chance(1, 2),
+    }
+    .losing_races(rng)
+}
+
+impl Append {
+    fn losing_races(mut self, rng: &mut Rng) -> Self {
+        if rng.chance(1, 12) {
+            self.condition = Condition::Fails;
+        }
+        self
     }
 }

@@ -1,166 +1,22 @@
 //! What must hold after every opening.
 
-use crate::machine::Machine;
+use crate::broken::Broken;
+use crate::machine::{Contents, Machine};
 use crate::model::{Known, Model};
-use counterfoil_audit::{Anchor, AuditError, Options, Trust, verify_ledger};
-use counterfoil_engine::{AppendError, CreateError, Disk, Ledger, OpenError, ReadError, Receipt};
-use counterfoil_proof::{
-    Hash, LeafIndex, MerkleError, PolicyError, RootHash, StreamName, StreamSeq, TreeSize, TrustPolicy,
-};
+use crate::rng::Rng;
+use crate::run::NO_STREAM;
+use counterfoil_audit::{Anchor, Options, Report, Trust, verify_ledger};
+use counterfoil_engine::{Disk, Ledger, Page, ReadError, Receipt, Selection};
+use counterfoil_proof::{Hash, LeafIndex, RootHash, StreamName, StreamSeq, Timestamp, TrustPolicy};
 use std::collections::BTreeMap;
-use std::io;
 
-/// A promise of the engine that a case saw broken.
-#[derive(Debug, thiserror::Error)]
-#[error("seed {seed}, boot {boot}: {broken}")]
-pub struct Violation {
-    /// Seed of the case.
-    pub seed: u64,
-    /// 0-based process of the case.
-    pub boot: usize,
-    /// Which promise.
-    #[source]
-    pub broken: Broken,
-}
-
-/// A broken promise.
-#[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// Creating failed without a fault.
-    #[error("creating failed although nothing was wrong")]
-    NotCreated(#[source] CreateError),
-    /// A ledger that was created, or acknowledged something, is not there any more.
-    #[error("the ledger is gone")]
-    Gone,
-    /// Opening failed after nothing worse than a crash.
-    #[error("opening failed although the disk only crashed or failed once: {0}")]
-    NotOpened(#[source] OpenError),
-    /// A failing call was taken for damage.
-    #[error("one failed call was taken for damage: {0}")]
-    FaultTakenForDamage(#[source] OpenError),
-    /// The ledger has another identity.
-    #[error("the ledger has another id or key than it was created with")]
-    OtherIdentity,
-    /// Fewer receipts than were acknowledged or published.
-    #[error("{found} receipts are there, {expected} were acknowledged or published")]
-    Lost {
-        /// Receipts known.
-        expected: u64,
-        /// Receipts found.
-        found: u64,
-    },
-    /// A receipt is not what was acknowledged.
-    #[error("receipt {index} is not what was acknowledged or published")]
-    Changed {
-        /// The receipt.
-        index: LeafIndex,
-    },
-    /// A receipt cannot be read.
-    #[error("receipt {index} cannot be read")]
-    Unreadable {
-        /// The receipt.
-        index: LeafIndex,
-        /// Why.
-        #[source]
-        source: ReadError,
-    },
-    /// A receipt's links to its neighbours are wrong.
-    #[error("receipt {index} is not chained to the one before it")]
-    Unchained {
-        /// The receipt.
-        index: LeafIndex,
-    },
-    /// A receipt nobody sent, or part of a batch.
-    #[error("receipt {index} belongs to no whole batch that was sent")]
-    Stray {
-        /// The receipt.
-        index: LeafIndex,
-    },
-    /// A batch that was said to be durable is gone.
-    #[error("a batch that was said to be durable is not there")]
-    DurableBatchLost,
-    /// A proof does not lead to the root.
-    #[error("receipt {index} is not proved")]
-    Unproved {
-        /// The receipt.
-        index: LeafIndex,
-        /// Why.
-        #[source]
-        source: MerkleError,
-    },
-    /// The ledger's own checkpoint is not trusted.
-    #[error("the checkpoint does not verify")]
-    Unsigned(#[from] PolicyError),
-    /// A consistency proof does not verify.
-    #[error("the checkpoint of size {old} is not proved to be a prefix")]
-    Inconsistent {
-        /// The old size.
-        old: TreeSize,
-        /// Why.
-        #[source]
-        source: MerkleError,
-    },
-    /// The ledger has another root at the size of a checkpoint that was handed out.
-    #[error("the ledger forked: at size {size} it had another root before")]
-    Forked {
-        /// The size.
-        size: TreeSize,
-    },
-    /// An answer to a batch is wrong.
-    #[error("the answer to a batch is wrong: expected {expected}")]
-    WrongAnswer {
-        /// What was expected.
-        expected: &'static str,
-    },
-    /// A batch failed that should not have, or in another way.
-    #[error("a batch or seal should have been answered otherwise: {0}")]
-    WrongError(#[source] AppendError),
-    /// A poisoned ledger took a batch.
-    #[error("a poisoned ledger took another batch")]
-    PoisonForgotten,
-    /// A fault that the ledger had got over poisoned it after all.
-    #[error("a fault that was answered, and got over, poisoned the ledger later")]
-    PoisonedLate,
-    /// Something is left of a recovery that is finished.
-    #[error("{path} is left of a recovery that is finished")]
-    Leftover {
-        /// The file.
-        path: String,
-    },
-    /// A cut file is not recorded.
-    #[error("cut/{name} is recorded by no receipt")]
-    Unrecorded {
-        /// The file.
-        name: String,
-    },
-    /// Opening a healthy ledger changed bytes.
-    #[error("opening and closing a second time changed {files:?}")]
-    SecondRecoveryChanged {
-        /// The files.
-        files: Vec<String>,
-    },
-    /// The engine neither works nor is done.
-    #[error("the engine stands still with work to do")]
-    Stuck,
-    /// The verifier does not accept the directory.
-    #[error("the verifier says: {findings}")]
-    NotVerified {
-        /// Its findings, as text.
-        findings: String,
-    },
-    /// The verifier could not finish.
-    #[error("the verifier could not finish")]
-    NotAudited(#[from] AuditError),
-    /// A thread of the engine panicked.
-    #[error("the engine panicked")]
-    Panicked,
-    /// The simulated disk failed a check's own read.
-    #[error("a check could not read the directory")]
-    Unlistable(#[from] io::Error),
-}
+/// Payload bytes of a page, at most.
+const PAGE_BYTES_MAX: usize = 4000;
+/// Sectors behind the header of a segment begin here.
+const FRAMES_AT: u64 = 4096;
 
 /// Compares an open ledger with the model and takes in what it publishes beyond it. Afterwards nothing is unanswered.
-pub(crate) fn absorb(ledger: &Ledger, disk: &dyn Disk, model: &mut Model) -> Result<(), Broken> {
+pub(crate) fn absorb(ledger: &Ledger, disk: &dyn Disk, model: &mut Model, rng: &mut Rng) -> Result<(), Broken> {
     match &model.identity {
         Some(identity) => {
             let found = ledger.identity();
@@ -172,6 +28,7 @@ pub(crate) fn absorb(ledger: &Ledger, disk: &dyn Disk, model: &mut Model) -> Res
     }
     let receipts = receipts(ledger, model)?;
     take_in(model, &receipts)?;
+    check_pages(ledger, model, rng)?;
     check_proofs(ledger, model)?;
     check_checkpoints(ledger, model)?;
     check_folders(ledger, disk)
@@ -185,6 +42,7 @@ fn receipts(ledger: &Ledger, model: &Model) -> Result<Vec<Receipt>, Broken> {
     }
     let mut receipts = Vec::new();
     let mut prev = Hash::ZERO;
+    let mut time = Timestamp(0);
     let mut heads: BTreeMap<StreamName, (u64, Hash)> = BTreeMap::new();
     for index in (0..size).map(LeafIndex) {
         let receipt = ledger.get(index).map_err(|source| Broken::Unreadable { index, source })?;
@@ -192,19 +50,18 @@ fn receipts(ledger: &Ledger, model: &Model) -> Result<Vec<Receipt>, Broken> {
         let head = heads.entry(envelope.stream.clone()).or_insert((0, Hash::ZERO));
         let chained = envelope.index == index
             && envelope.prev == prev
+            && envelope.time >= time
             && envelope.stream_prev == head.1
             && envelope.stream_seq == StreamSeq(head.0);
         if !chained || envelope.leaf_hash() != receipt.leaf {
             return Err(Broken::Unchained { index });
         }
         *head = (head.0 + 1, receipt.leaf);
-        prev = receipt.leaf;
+        (prev, time) = (receipt.leaf, envelope.time);
         receipts.push(receipt);
     }
-    for (index, known) in (0..).map(LeafIndex).zip(&model.receipts) {
-        let found = &receipts[usize::try_from(index.0).expect("a small ledger")];
-        let payload = found.content.as_ref().map(|content| &content.payload);
-        if found.leaf != known.leaf || payload != Some(&known.payload) {
+    for (index, (known, receipt)) in (0..).map(LeafIndex).zip(model.receipts.iter().zip(&receipts)) {
+        if !Known::found(receipt).is_some_and(|found| found.is(known)) {
             return Err(Broken::Changed { index });
         }
     }
@@ -213,53 +70,99 @@ fn receipts(ledger: &Ledger, model: &Model) -> Result<Vec<Receipt>, Broken> {
 
 /// What lies beyond the model: receipts of the ledger itself, and unanswered batches, each whole and in order.
 fn take_in(model: &mut Model, receipts: &[Receipt]) -> Result<(), Broken> {
-    model.retry = model.unanswered.iter().find(|sent| sent.batch.id.is_some()).map(|sent| (sent.batch.clone(), None));
-    let mut unanswered = core::mem::take(&mut model.unanswered).into_iter();
-    let mut rest = receipts[model.receipts.len()..].iter();
-    while let Some(receipt) = rest.next() {
-        let index = receipt.envelope.index;
-        let stray = Broken::Stray { index };
-        let Some(content) = &receipt.content else { return Err(stray) };
+    let mut unanswered = core::mem::take(&mut model.unanswered).into_iter().peekable();
+    model.retries.clear();
+    let mut rest = receipts[model.receipts.len()..].iter().peekable();
+    while let Some(receipt) = rest.peek() {
+        let stray = Broken::Stray { index: receipt.envelope.index };
+        let Some(known) = Known::found(receipt) else { return Err(stray) };
         if receipt.envelope.is_control() {
-            model.receipts.push(known(receipt, content.payload.clone()));
+            model.push(known);
+            rest.next();
             continue;
         }
-        // A batch that did not get as far is passed over; it must not come back later.
-        let found = unanswered
-            .by_ref()
-            .find(|sent| if sent.batch.receipts[0].payload == content.payload { true } else { sent.durable });
-        let Some(found) = found else { return Err(stray) };
-        if let Some((batch, first)) = &mut model.retry
-            && batch.id == found.batch.id
-        {
-            *first = Some(model.receipts.len());
+        // Batches were given their places in the order in which they were sent: none is passed over.
+        let Some(sent) = unanswered.next() else { return Err(stray) };
+        let first = model.receipts.len();
+        for new in &sent.batch.receipts {
+            let found = rest.next().and_then(Known::found);
+            match found.filter(|found| found.says(&sent.batch.writer, new)) {
+                Some(found) => model.push(found),
+                None => return Err(stray),
+            }
         }
-        for (place, sent) in found.batch.receipts.iter().enumerate() {
-            let receipt = if place == 0 { Some(receipt) } else { rest.next() };
-            let same = receipt.filter(|receipt| {
-                let content = receipt.content.as_ref();
-                content.is_some_and(|content| content.payload == sent.payload)
-                    && receipt.envelope.stream == sent.stream
-                    && receipt.envelope.closes_stream == sent.closes_stream
-            });
-            let Some(receipt) = same else { return Err(stray) };
-            model.receipts.push(known(receipt, sent.payload.clone()));
+        model.answered(&sent.batch, first);
+        if sent.batch.id.is_some() {
+            model.retries.push((sent.batch, Some(first)));
         }
     }
-    if unanswered.any(|sent| sent.durable) {
-        return Err(Broken::DurableBatchLost);
+    for lost in unanswered {
+        if lost.durable {
+            return Err(Broken::DurableBatchLost);
+        }
+        if lost.batch.id.is_some() {
+            model.retries.push((lost.batch, None));
+        }
     }
     Ok(())
 }
 
-fn known(receipt: &Receipt, payload: bytes::Bytes) -> Known {
-    Known {
-        leaf: receipt.leaf,
-        stream: receipt.envelope.stream.clone(),
-        stream_seq: receipt.envelope.stream_seq,
-        closes: receipt.envelope.closes_stream,
-        payload,
+/// Everything once more in pages: the ledger from some index on, every stream from some position on, one that is not
+/// there.
+fn check_pages(ledger: &Ledger, model: &Model, rng: &mut Rng) -> Result<(), Broken> {
+    let all: Vec<usize> = (0..model.receipts.len()).collect();
+    let from = rng.below(all.len() as u64);
+    check_page(ledger, model, &Selection::Ledger { from: LeafIndex(from) }, &all[place(from)..], rng)?;
+    for (stream, places) in &model.streams {
+        let from = rng.below(places.len() as u64 + 1);
+        let selection = Selection::Stream { stream: stream.clone(), from: StreamSeq(from) };
+        check_page(ledger, model, &selection, &places[place(from)..], rng)?;
     }
+    let stream = StreamName::new(NO_STREAM).expect("a name that keeps its rules");
+    let nothing = Selection::Stream { stream: stream.clone(), from: StreamSeq(0) };
+    match ledger.read(&nothing, None, 1, 1) {
+        Err(ReadError::UnknownStream { .. }) => Ok(()),
+        Err(source) => Err(Broken::UnreadableStream { stream, source }),
+        Ok(_) => Err(Broken::WrongPage { what: stream.to_string() }),
+    }
+}
+
+fn check_page(
+    ledger: &Ledger,
+    model: &Model,
+    selection: &Selection,
+    expected: &[usize],
+    rng: &mut Rng,
+) -> Result<(), Broken> {
+    let wrong = || Broken::WrongPage { what: format!("{selection:?}") };
+    let receipts_max = place(1 + rng.below(6));
+    let mut expected = expected.iter();
+    let mut after = None;
+    loop {
+        let page: Page =
+            ledger.read(selection, after, receipts_max, PAGE_BYTES_MAX).map_err(|source| match selection {
+                Selection::Ledger { from } => Broken::Unreadable { index: *from, source },
+                Selection::Stream { stream, .. } => Broken::UnreadableStream { stream: stream.clone(), source },
+            })?;
+        if page.receipts.len() > receipts_max || (page.receipts.is_empty() && page.next.is_some()) {
+            return Err(wrong());
+        }
+        for receipt in &page.receipts {
+            let known = expected.next().map(|at| &model.receipts[*at]);
+            if !Known::found(receipt).zip(known).is_some_and(|(found, known)| found.is(known)) {
+                return Err(wrong());
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None if expected.next().is_none() => return Ok(()),
+            None => return Err(wrong()),
+        }
+    }
+}
+
+fn place(number: u64) -> usize {
+    usize::try_from(number).expect("a small ledger")
 }
 
 fn policy(ledger: &Ledger) -> Result<TrustPolicy, Broken> {
@@ -301,13 +204,7 @@ fn check_checkpoints(ledger: &Ledger, model: &mut Model) -> Result<(), Broken> {
 
 /// What a stranger with the key, the ledger's id and every checkpoint handed out says of a closed ledger.
 pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
-    let identity = model.identity.as_ref().expect("the ledger was opened");
-    let policy = TrustPolicy::single(identity.checkpoint_key.clone())?;
-    let mut trust = Trust::new(Anchor::Policy(policy));
-    trust.genesis = Some(identity.ledger_id);
-    trust.seen = model.checkpoints.values().cloned().collect();
-    let options = Options { all_signatures: true, ..Options::default() };
-    let report = verify_ledger(machine, &trust, &options)?;
+    let report = report(machine, model)?;
     if !report.verified() {
         return Err(Broken::NotVerified { findings: format!("{:?}", report.findings) });
     }
@@ -315,6 +212,100 @@ pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
         return Err(Broken::Lost { expected: model.receipts.len() as u64, found: report.size.0 });
     }
     Ok(())
+}
+
+fn report(machine: &Machine, model: &Model) -> Result<Report, Broken> {
+    let identity = model.identity.as_ref().expect("the ledger was opened");
+    let policy = TrustPolicy::single(identity.checkpoint_key.clone())?;
+    let mut trust = Trust::new(Anchor::Policy(policy));
+    trust.genesis = Some(identity.ledger_id);
+    trust.seen = model.checkpoints.values().cloned().collect();
+    let options = Options { all_signatures: true, ..Options::default() };
+    Ok(verify_ledger(machine, &trust, &options)?)
+}
+
+/// A ledger in which something went bad while nobody wrote, as far as it was opened: what it serves is right, and it
+/// says of the rest that it is damaged.
+pub(crate) fn check_decayed(ledger: &Ledger, model: &mut Model) -> Result<(), Broken> {
+    let checkpoint = ledger.checkpoint();
+    let size = checkpoint.unverified().size;
+    let verified = counterfoil_proof::SignedCheckpoint::clone(&checkpoint).verify(&policy(ledger)?)?;
+    let known = model.checkpoints.get(&size);
+    if known.is_some_and(|known| known.unverified() != checkpoint.unverified()) {
+        return Err(Broken::Forked { size });
+    }
+    for (index, known) in (0..size.0).map(LeafIndex).zip(&model.receipts) {
+        let told = |source| match source {
+            ReadError::Corrupt { .. } => Ok(()),
+            source => Err(Broken::Unreadable { index, source }),
+        };
+        match ledger.get(index) {
+            Ok(receipt) if !Known::found(&receipt).is_some_and(|found| found.is(known)) => {
+                return Err(Broken::Changed { index });
+            }
+            Ok(_) => {}
+            Err(source) => told(source)?,
+        }
+        match ledger.prove_inclusion(index) {
+            Ok(file) => {
+                let root = verified.checkpoint().root;
+                file.proof.verify(&known.leaf, &root).map_err(|source| Broken::Unproved { index, source })?;
+            }
+            Err(source) => told(source)?,
+        }
+    }
+    Ok(())
+}
+
+/// The verifier does not call a ledger whole that lost something.
+pub(crate) fn audit_decayed(machine: &Machine, model: &Model) -> Result<(), Broken> {
+    let report = report(machine, model)?;
+    let expected = model.receipts.len() as u64;
+    // A slot of HEAD that went bad lowers the mark: then the rest is reported as what lies above it.
+    let found = report.tail.size.map_or(report.size.0, |size| size.0.max(report.size.0));
+    if report.verified() && found < expected {
+        return Err(Broken::Lost { expected, found });
+    }
+    Ok(())
+}
+
+/// What a recovery overwrote in the segment that is written to lies in cut/, or came from redo/.
+pub(crate) fn check_set_aside(before: &Contents, after: &Contents) -> Result<(), Broken> {
+    let is_segment = |path: &str| path.starts_with("segments/") && path.ends_with(".seg");
+    let still_there = |path: &str| after.files().any(|(other, _)| other == path);
+    let Some(path) = before.files().map(|(path, _)| path).rev().find(|path| is_segment(path) && still_there(path))
+    else {
+        return Ok(());
+    };
+    let segment = path.trim_start_matches("segments/").trim_end_matches(".seg");
+    let digits = segment.split('.').next().unwrap_or(segment);
+    let kept: Vec<_> = before.files().chain(after.files()).filter_map(|file| kept_range(file, digits)).collect();
+    for offset in before.overwritten(after, path).into_iter().filter(|offset| *offset >= FRAMES_AT) {
+        if !kept.iter().any(|(start, end)| (*start..*end).contains(&offset)) {
+            return Err(Broken::NotSetAside { path: path.to_owned(), offset });
+        }
+    }
+    Ok(())
+}
+
+/// Behind the last frame of the segment that is written to there are zeros to the end of the file.
+pub(crate) fn check_empty_behind(contents: &Contents, first: u64, end: u64) -> Result<(), Broken> {
+    let path = format!("segments/{first:020}.0.seg");
+    match contents.last_content(&path).filter(|last| *last > end) {
+        Some(offset) => Err(Broken::NotEmpty { path, offset }),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of a segment that a file in cut/ or redo/ holds.
+fn kept_range((path, len): (&str, u64), digits: &str) -> Option<(u64, u64)> {
+    let offset = match path.split_once('/')? {
+        ("cut", name) => name.strip_prefix(digits)?.strip_prefix('-')?.split('-').next()?,
+        ("redo", name) => name.split_once('-').filter(|(_, segment)| segment.starts_with(digits))?.0,
+        _ => return None,
+    };
+    let start: u64 = offset.parse().ok()?;
+    Some((start, start + len))
 }
 
 /// Nothing is left in redo/, and every cut file is recorded.

@@ -1,21 +1,38 @@
 //! The engine's disk, as one process of the machine sees it.
 
+use crate::gate::{Gate, Worker};
 use crate::machine::{Effect, Fault, FaultKind, FaultPoint, FileId, Lie, Shared, State};
 use counterfoil_engine::{Disk, DiskFile};
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
-/// Name the engine gives the thread that works in the background.
-const KEEPER: &str = "keeper";
-/// Reads shorter than this are never cut short or flipped: lengths and magics are read that way.
-const DISTURBED_READ_LEN_MIN: usize = 64;
+/// Reads shorter than this are never flipped: lengths and magics are read that way.
+const FLIPPED_READ_LEN_MIN: usize = 64;
 
 thread_local! {
     static OBSERVES: Cell<bool> = const { Cell::new(false) };
+    static LEAVING: RefCell<Option<Leaving>> = const { RefCell::new(None) };
+}
+
+/// Lets the keeper go when the sequencer's thread ends. Opening can fail after the threads were started, and then waits
+/// for all of them.
+struct Leaving {
+    shared: Arc<Shared>,
+    process: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.process.number == self.process {
+            state.process.gates.of(Worker::Keeper).release();
+        }
+        self.shared.tell_all();
+    }
 }
 
 /// One process's view of a [`Machine`](crate::Machine).
@@ -41,7 +58,7 @@ impl CrashDisk {
         if state.process.number == self.process {
             state.process.stopped = true;
         }
-        self.shared.gate.notify_all();
+        self.shared.tell_all();
     }
 
     /// True once a crash struck or the process was stopped.
@@ -64,10 +81,20 @@ impl CrashDisk {
         (state.process.calls, state.process.changes)
     }
 
-    /// Lets the keeper touch the disk, or holds it back.
-    pub fn let_keeper_work(&self, works: bool) {
-        self.shared.state().process.keeper_waits = !works;
+    /// Opens or closes the gate of a worker, as told.
+    pub(crate) fn gate(&self, worker: Worker, act: impl FnOnce(&mut Gate)) {
+        act(self.shared.state().process.gates.of(worker));
         self.shared.gate.notify_all();
+    }
+
+    /// True when a worker stands at its gate.
+    pub(crate) fn is_parked(&self, worker: Worker) -> bool {
+        self.shared.state().process.gates.of(worker).is_parked()
+    }
+
+    /// Writes of the sequencer so far.
+    pub(crate) fn sequencer_writes(&self) -> u64 {
+        self.shared.state().process.sequencer_writes
     }
 
     /// Runs a check on this thread. Its reads are not counted and no fault strikes them.
@@ -79,7 +106,7 @@ impl CrashDisk {
     }
 
     fn enter<'s>(
-        shared: &'s Shared,
+        shared: &'s Arc<Shared>,
         process: u64,
         (operation, path, detail): (&'static str, &str, u64),
         changes: bool,
@@ -88,10 +115,22 @@ impl CrashDisk {
         if OBSERVES.get() {
             return Ok((state, Verdict::Done));
         }
-        let is_keeper = std::thread::current().name() == Some(KEEPER);
         let runs = |state: &State| state.process.number == process && !state.process.stopped;
-        while is_keeper && state.process.keeper_waits && runs(&state) {
-            state = shared.gate.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = Worker::current() {
+            // The keeper writes the manifest under a lock that the sequencer takes too.
+            let holds_lock = worker == Worker::Keeper && (path.is_empty() || path.starts_with("MANIFEST"));
+            while !holds_lock && runs(&state) && state.process.gates.of(worker).stops() {
+                state.process.gates.of(worker).park();
+                shared.progress.notify_all();
+                state = shared.gate.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.process.gates.of(worker).pass(operation);
+            if worker == Worker::Sequencer {
+                state.process.sequencer_writes += u64::from(operation == "write");
+                LEAVING.with_borrow_mut(|mine| {
+                    mine.get_or_insert_with(|| Leaving { shared: shared.clone(), process });
+                });
+            }
         }
         if !runs(&state) {
             return Err(stopped());
@@ -117,11 +156,15 @@ impl CrashDisk {
         let error = match fault.kind {
             FaultKind::Crash => {
                 state.process.stopped = true;
-                shared.gate.notify_all();
+                shared.tell_all();
                 stopped()
             }
             FaultKind::Eio => io::Error::from_raw_os_error(EIO),
-            FaultKind::Enospc => io::Error::from_raw_os_error(ENOSPC),
+            FaultKind::Enospc => disk_full(),
+            FaultKind::Full => {
+                state.process.full = true;
+                return Ok((state, Verdict::Done));
+            }
         };
         let loses_data = fault.kind != FaultKind::Crash && fault.effect != Effect::Whole;
         Ok((state, Verdict::Fails { effect: fault.effect, loses_data, error }))
@@ -135,6 +178,9 @@ impl CrashDisk {
         act: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         let (mut state, verdict) = Self::enter(&self.shared, self.process, call, changes)?;
+        if state.process.full && matches!(call.0, "create" | "create_dir") {
+            return Err(disk_full());
+        }
         atomically(&mut state, verdict, act)
     }
 
@@ -154,6 +200,10 @@ fn atomically<T>(state: &mut State, verdict: Verdict, act: impl FnOnce(&mut Stat
             Err(error)
         }
     }
+}
+
+fn disk_full() -> io::Error {
+    io::Error::from_raw_os_error(ENOSPC)
 }
 
 fn stopped() -> io::Error {
@@ -210,6 +260,11 @@ impl Disk for CrashDisk {
             Ok(())
         })?;
         Ok(Box::new(Lock { shared: self.shared.clone(), process: self.process }))
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted(&self) -> Option<counterfoil_engine::PlantedBug> {
+        self.shared.state().bug
     }
 }
 
@@ -281,14 +336,13 @@ impl DiskFile for Handle {
         if let Verdict::Fails { error, .. } = verdict {
             return Err(error);
         }
-        let disturbed = buffer.len() >= DISTURBED_READ_LEN_MIN;
         let mut wanted = buffer.len();
-        if disturbed && !OBSERVES.get() && state.rng.chance(1, 8) {
+        if wanted > 0 && !OBSERVES.get() && state.rng.chance(1, 8) {
             wanted = usize::try_from(1 + state.rng.below(wanted as u64)).expect("at most the buffer");
         }
         let read = state.file(self.id).read(&mut buffer[..wanted], offset);
         let flips = state.lie == Lie::ReadFlipsBit && self.path.ends_with(".seg") && read > 0;
-        if flips && disturbed && state.rng.chance(1, 4) {
+        if flips && read >= FLIPPED_READ_LEN_MIN && state.rng.chance(1, 4) {
             let at = usize::try_from(state.rng.below(read as u64)).expect("in the buffer");
             buffer[at] ^= 1 << state.rng.below(8);
         }
@@ -298,6 +352,10 @@ impl DiskFile for Handle {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
         let (mut state, verdict) = self.enter("write", offset, true)?;
+        let len = state.file(self.id).len();
+        if state.process.full && offset + bytes.len() as u64 > len {
+            return Err(disk_full());
+        }
         match verdict {
             Verdict::Done => {
                 state.file(self.id).write(bytes, offset);
@@ -318,6 +376,9 @@ impl DiskFile for Handle {
     fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
         self.check_writable()?;
         let (mut state, verdict) = self.enter("allocate", from, true)?;
+        if state.process.full {
+            return Err(disk_full());
+        }
         atomically(&mut state, verdict, |state| {
             let file = state.file(self.id);
             file.set_len(to.max(file.len()));

@@ -1,22 +1,38 @@
-//! A clock that stands still and randomness that repeats.
+//! A clock without real time and randomness that repeats.
 
 use crate::rng::Rng;
 use core::time::Duration;
 use counterfoil_engine::{Clock, Randomness};
 use counterfoil_proof::Timestamp;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// A clock that stands still.
-#[derive(Clone, Copy, Debug)]
-pub struct FixedClock(pub Timestamp);
+/// A clock that goes on by a millisecond whenever it is asked.
+#[derive(Debug)]
+pub struct SimClock {
+    wall: Timestamp,
+    asked: AtomicU64,
+}
 
-impl Clock for FixedClock {
+impl SimClock {
+    /// A clock that starts at a time.
+    #[must_use]
+    pub fn at(wall: Timestamp) -> Self {
+        Self { wall, asked: AtomicU64::new(0) }
+    }
+}
+
+impl Clock for SimClock {
     fn wall(&self) -> Timestamp {
-        self.0
+        self.wall
     }
 
     fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.asked.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn mark_after_idle(&self) -> Duration {
         Duration::ZERO
     }
 }

@@ -1,8 +1,9 @@
 //! The machine under the engine: files and names that outlive processes, some of them a power cut too.
 
 use crate::crash_disk::CrashDisk;
+use crate::gate::{Gates, Worker};
 use crate::rng::Rng;
-use crate::sectors::{Mood, Sectors, SimFile};
+use crate::sectors::{Mood, SECTOR, Sectors, SimFile};
 use counterfoil_audit::{Source, SourceFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,6 +29,8 @@ pub enum FaultKind {
     Eio,
     /// This call fails for want of space.
     Enospc,
+    /// From this call on the disk is full: whatever needs more space fails without effect.
+    Full,
 }
 
 /// What the call that is struck still does.
@@ -70,20 +73,22 @@ pub enum Lie {
 /// A machine with one disk. Processes run on it one after the other.
 ///
 /// What it knows: contents in sectors of 512 bytes, each of which, when it was not synced, keeps its durable content,
-/// gets the last one written or turns to garbage in a power cut; file lengths that are lost on their own; names that
-/// are lost, each change on its own, unless their folder was synced; syncs that fail once and lose data; reads that
-/// return less than asked for; a lock that goes with its process.
+/// gets one that was written since, or turns to garbage in a power cut; file lengths that are lost on their own; names
+/// that are lost, each change on its own, unless their folder was synced, and renames that leave both names or neither;
+/// syncs that fail once and lose data; disks that are full from some call on; reads that return less than asked for; a
+/// lock that goes with its process; sectors that go bad while nobody writes.
 ///
-/// What it leaves out: the history of a sector between two syncs, a sync of a folder that loses names for good (file
-/// systems stop when their journal fails), and sectors that were zero before and after a write turn to garbage only now
-/// and then.
+/// What it leaves out: a sync of a folder that loses names for good (file systems stop when their journal fails), and
+/// sectors that were zero before and after a write turn to garbage only now and then.
 #[derive(Clone)]
 pub struct Machine(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
-    /// Told when the keeper may go on.
+    /// Told when a worker of the engine may go on.
     pub(crate) gate: Condvar,
+    /// Told when a worker stands at its gate, or made a call.
+    pub(crate) progress: Condvar,
 }
 
 pub(crate) struct State {
@@ -92,6 +97,8 @@ pub(crate) struct State {
     files_made: u64,
     pub(crate) rng: Rng,
     pub(crate) lie: Lie,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<counterfoil_engine::PlantedBug>,
     harsh: bool,
     pub(crate) process: Process,
     /// Digest and, when asked for, text of all calls so far.
@@ -115,7 +122,7 @@ pub(crate) struct Folder {
     unsynced: Vec<Change>,
 }
 
-/// One change of names, which a power cut keeps or loses as a whole.
+/// One change of names.
 #[derive(Clone)]
 enum Change {
     Set(String, Entry),
@@ -135,7 +142,11 @@ pub(crate) struct Process {
     pub(crate) fault: Option<Fault>,
     pub(crate) faulted: bool,
     pub(crate) stopped: bool,
-    pub(crate) keeper_waits: bool,
+    /// The disk is full.
+    pub(crate) full: bool,
+    /// Writes of the sequencer: frames, headers and manifests.
+    pub(crate) sequencer_writes: u64,
+    pub(crate) gates: Gates,
 }
 
 /// What was called, in order.
@@ -156,11 +167,13 @@ impl Machine {
             files_made: 0,
             rng: Rng::fork(seed, 1),
             lie,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
             harsh: false,
             process: Process::default(),
             trace: Trace::default(),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), gate: Condvar::new() }))
+        Self(Arc::new(Shared { state: Mutex::new(state), gate: Condvar::new(), progress: Condvar::new() }))
     }
 
     /// Keeps a line for every call from here on.
@@ -173,13 +186,20 @@ impl Machine {
         self.0.state().harsh = true;
     }
 
+    /// Plants a bug in the engine of every process that starts from here on.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&self, bug: counterfoil_engine::PlantedBug) {
+        self.0.state().bug = Some(bug);
+    }
+
     /// Starts a process. Whatever ran before is gone, with its lock; what it wrote is as it left it.
     #[must_use]
     pub fn boot(&self, fault: Option<Fault>) -> Arc<CrashDisk> {
         let mut state = self.0.state();
         let number = state.process.number + 1;
-        state.process = Process { number, fault, keeper_waits: true, ..Process::default() };
-        self.0.gate.notify_all();
+        state.process = Process { number, fault, ..Process::default() };
+        state.process.gates.of(Worker::Keeper).hold();
+        self.0.tell_all();
         Arc::new(CrashDisk::new(self.0.clone(), number))
     }
 
@@ -187,9 +207,30 @@ impl Machine {
     pub fn power_cut(&self) {
         let mut state = self.0.state();
         state.process.stopped = true;
-        self.0.gate.notify_all();
+        self.0.tell_all();
         let mood = state.mood();
         state.power_cut(mood);
+    }
+
+    /// A sector of some file that is not the private key goes bad. The name of the file, unless there is nothing to go
+    /// bad.
+    pub fn decay(&self) -> Option<String> {
+        let mut state = self.0.state();
+        let state = &mut *state;
+        let mut places = Vec::new();
+        for (folder, names) in state.folders.iter().filter(|(folder, _)| *folder != "keys") {
+            for (name, entry) in &names.names {
+                if let Entry::File(id) = entry {
+                    let sectors = state.files[id].visible().1;
+                    places.extend(sectors.keys().map(|sector| (join(folder, name), *id, *sector)));
+                }
+            }
+        }
+        let at = state.rng.below((places.len() as u64).max(1));
+        let (path, id, sector) = places.into_iter().nth(usize::try_from(at).expect("below a length"))?;
+        state.files.get_mut(&id)?.decay(sector, &mut state.rng);
+        state.trace.note(|| format!("   sector {sector} of {path} goes bad"));
+        Some(path)
     }
 
     /// Every file as a reader sees it now, without the lock file.
@@ -247,7 +288,7 @@ impl SourceFile for SimFile {
 }
 
 /// Files and their bytes, to be compared.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents(BTreeMap<String, (u64, Sectors)>);
 
 impl Contents {
@@ -257,12 +298,36 @@ impl Contents {
         let names: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
         names.into_iter().filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect()
     }
+
+    /// Paths and lengths of all files, in the order of their paths.
+    pub(crate) fn files(&self) -> impl DoubleEndedIterator<Item = (&str, u64)> {
+        self.0.iter().map(|(path, (len, _))| (path.as_str(), *len))
+    }
+
+    /// End of the last sector of a file that is not zero.
+    pub(crate) fn last_content(&self, path: &str) -> Option<u64> {
+        let (_, sectors) = self.0.get(path)?;
+        sectors.last_key_value().map(|(number, _)| (number + 1) * SECTOR as u64)
+    }
+
+    /// Where sectors of a file begin that held something and hold something else later.
+    pub(crate) fn overwritten(&self, later: &Self, path: &str) -> Vec<u64> {
+        let (Some((_, before)), Some((_, after))) = (self.0.get(path), later.0.get(path)) else { return Vec::new() };
+        let gone = before.iter().filter(|(number, content)| after.get(number) != Some(content));
+        gone.map(|(number, _)| number * SECTOR as u64).collect()
+    }
 }
 
 impl Shared {
     /// A check that panicked elsewhere leaves nothing half done here.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for anything.
+    pub(crate) fn tell_all(&self) {
+        self.gate.notify_all();
+        self.progress.notify_all();
     }
 }
 
@@ -328,8 +393,17 @@ impl State {
     fn power_cut(&mut self, mood: Mood) {
         for folder in self.folders.values_mut() {
             for change in core::mem::take(&mut folder.unsynced) {
-                if self.rng.below(256) < mood.survives {
-                    change.apply_to(&mut folder.durable);
+                // Most file systems keep or lose a rename whole; POSIX does not say so.
+                let parts = match change {
+                    Change::Rename(from, to, entry) if self.rng.chance(1, 4) => {
+                        vec![Change::Set(to, entry), Change::Unset(from)]
+                    }
+                    whole => vec![whole],
+                };
+                for part in parts {
+                    if self.rng.below(256) < mood.survives {
+                        part.apply_to(&mut folder.durable);
+                    }
                 }
             }
             folder.names = folder.durable.clone();

@@ -1,31 +1,31 @@
-//! Runs a case: drives the engine boot by boot, one thing in flight at a time, and checks after every opening.
+//! Runs a case: drives the engine boot by boot and checks after every opening.
 
-use crate::case::{Boot, Case, End, SEGMENT_BYTES_MAX, Step};
-use crate::check::{Broken, Violation, absorb, audit};
+use crate::broken::{Broken, Violation};
+use crate::case::{Boot, Case, End, Step};
+use crate::check::{absorb, audit, audit_decayed, check_decayed, check_empty_behind, check_set_aside};
 use crate::crash_disk::CrashDisk;
-use crate::environment::{FixedClock, SeededRandomness};
+use crate::environment::{SeededRandomness, SimClock};
+use crate::gate::{Gate, Worker};
 use crate::machine::Machine;
-use crate::model::{Model, Prediction, Unanswered};
+use crate::model::{Known, Model};
 use crate::rng::Rng;
 use core::time::Duration;
-use counterfoil_engine::{
-    AppendError, Appended, Batch, CreateError, Environment, Health, Ledger, Limits, NewLedger, OpenError, ReadError,
-    create,
-};
-use counterfoil_proof::{CommitmentAlgorithm, LeafIndex, Origin, Timestamp, TrustPolicy};
+use counterfoil_engine::{AppendError, CreateError, Environment, Health, Ledger, Limits, NewLedger, OpenError, create};
+use counterfoil_proof::{CommitmentAlgorithm, LeafIndex, Origin, SignedCheckpoint, Timestamp, TrustPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-const POLL: Duration = Duration::from_micros(50);
-/// After a fault nobody can know what the keeper still wants to do: it is idle when it was quiet for so many polls.
-const QUIET_POLLS: u32 = EAGER_POLLS + 20;
+const POLL: Duration = Duration::from_micros(20);
 /// Polls that only give way to the engine's threads.
-const EAGER_POLLS: u32 = 40;
+const EAGER_POLLS: u32 = 200;
 /// Nobody waits this long for a disk in memory, on however busy a machine.
 const STUCK_POLLS: u32 = 200_000;
-/// 2026-01-01, then a second for each boot.
+/// 2026-01-01, then a second for each boot, unless the clock was set.
 const FIRST_WALL: u64 = 1_767_225_600_000_000_000;
+/// A stream that no receipt is appended to.
+pub(crate) const NO_STREAM: &str = "case/never";
+const SECOND: u64 = 1_000_000_000;
 
 /// What a case did.
 #[derive(Clone, Debug, Default)]
@@ -73,15 +73,17 @@ pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
     }
     let mut model = Model::default();
     let mut outcome = Outcome::default();
-    let mut finish = Boot { steps: Vec::new(), fault: None, end: End::Close };
-    finish.steps.push(Step::OpenTwice);
+    let finish = Boot::new(vec![Step::OpenTwice], End::Close);
+    let mut ended = Ended::default();
     for (number, boot) in case.boots.iter().chain([&finish]).enumerate() {
         let process = Process::start(case, number, boot, machine, &mut model);
-        let result = catch_unwind(AssertUnwindSafe(|| process.run(boot))).unwrap_or(Err(Broken::Panicked));
-        let ended = result.map_err(|broken| Violation { seed: case.seed, boot: number, broken })?;
+        let act = || if ended.decayed { process.run_decayed() } else { process.run(boot) };
+        let result = catch_unwind(AssertUnwindSafe(act)).unwrap_or(Err(Broken::Panicked));
+        let decayed = ended.decayed;
+        ended = result.map_err(|broken| Violation { seed: case.seed, boot: number, broken })?;
         outcome.struck.push(ended.struck);
         outcome.calls.push(ended.calls);
-        if ended.no_ledger {
+        if ended.no_ledger || decayed {
             break;
         }
     }
@@ -91,45 +93,70 @@ pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
 }
 
 /// How a process ended.
+#[derive(Default)]
 struct Ended {
     struck: bool,
     calls: u64,
     /// Creating the ledger came to nothing: there is nothing to go on with.
     no_ledger: bool,
+    /// Something went bad after it.
+    decayed: bool,
 }
 
 /// Whether a process goes on.
-#[derive(PartialEq, Eq)]
-enum Flow {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
     On,
     /// A crash struck, or a fault left the process nothing to do.
     Stop,
     NoLedger,
 }
 
-struct Process<'a> {
+pub(crate) struct Process<'a> {
     number: usize,
     seed: u64,
+    reads_first: bool,
+    keeper_calls: Option<u64>,
+    pub(crate) limits: Limits,
     machine: &'a Machine,
-    disk: Arc<CrashDisk>,
+    pub(crate) disk: Arc<CrashDisk>,
     environment: Environment,
-    model: &'a mut Model,
+    pub(crate) model: &'a mut Model,
     ledger: Option<Ledger>,
-    rng: Rng,
+    /// Answers are remembered from this index on.
+    pub(crate) remembered_from: usize,
+    pub(crate) rng: Rng,
 }
 
 impl<'a> Process<'a> {
     fn start(case: &Case, number: usize, boot: &Boot, machine: &'a Machine, model: &'a mut Model) -> Self {
         let disk = machine.boot(boot.fault);
         let seed = Rng::fork(case.seed, 100 + number as u64).next_u64();
+        let mut rng = Rng::new(seed ^ 1);
+        // Now and then the clock was set back, or far ahead.
+        let set = rng.pick(&[0, 0, 0, 40 * SECOND, 90_000 * SECOND]);
+        let wall = FIRST_WALL + 50 * SECOND + number as u64 * SECOND;
+        let wall = if rng.chance(1, 2) { wall.saturating_sub(set) } else { wall + set };
         let environment = Environment {
             disk: disk.clone(),
-            clock: Arc::new(FixedClock(Timestamp(FIRST_WALL + number as u64 * 1_000_000_000))),
+            clock: Arc::new(SimClock::at(Timestamp(wall))),
             randomness: Arc::new(SeededRandomness::new(seed)),
             catalog: None,
         };
-        let rng = Rng::new(seed ^ 1);
-        Self { number, seed: case.seed, machine, disk, environment, model, ledger: None, rng }
+        Self {
+            number,
+            seed: case.seed,
+            reads_first: boot.reads_first,
+            keeper_calls: boot.keeper_calls,
+            limits: Limits { segment_bytes_max: case.segment_bytes_max, ..Limits::default() },
+            machine,
+            disk,
+            environment,
+            model,
+            ledger: None,
+            remembered_from: 0,
+            rng,
+        }
     }
 
     fn run(mut self, boot: &Boot) -> Result<Ended, Broken> {
@@ -146,9 +173,35 @@ impl<'a> Process<'a> {
             }
             flow = self.step(step)?;
         }
-        self.end(boot.end)?;
+        let decayed = self.end(boot.end)?;
         let struck = self.disk.faulted();
-        Ok(Ended { struck, calls: self.disk.calls().0, no_ledger: flow == Flow::NoLedger })
+        Ok(Ended { struck, calls: self.disk.calls().0, no_ledger: flow == Flow::NoLedger, decayed })
+    }
+
+    /// A process after something went bad, which is no crash: it refuses to append and may still read, or it loses
+    /// nothing.
+    fn run_decayed(mut self) -> Result<Ended, Broken> {
+        CrashDisk::observe(|| audit_decayed(self.machine, self.model))?;
+        let readable = Ledger::open_read_only(self.environment.clone(), self.limits);
+        if let Ok(ledger) = &readable {
+            CrashDisk::observe(|| check_decayed(ledger, self.model))?;
+        }
+        drop(readable);
+        match Ledger::open(self.environment.clone(), self.limits) {
+            Err(OpenError::Io { source, path }) => return Err(Broken::NotOpened(OpenError::Io { source, path })),
+            Err(_) => {}
+            Ok(ledger) => {
+                self.disk.gate(Worker::Keeper, Gate::release);
+                let (found, expected) = (ledger.checkpoint().unverified().size.0, self.model.receipts.len() as u64);
+                if found < expected {
+                    return Err(Broken::Lost { expected, found });
+                }
+                CrashDisk::observe(|| check_decayed(&ledger, self.model))?;
+                ledger.close().map_err(Broken::WrongError)?;
+            }
+        }
+        self.end(End::Close)?;
+        Ok(Ended { calls: self.disk.calls().0, ..Ended::default() })
     }
 
     fn create(&mut self) -> Result<Flow, Broken> {
@@ -172,9 +225,10 @@ impl<'a> Process<'a> {
     }
 
     /// Opens the ledger, waits until it is idle and checks all of it.
-    fn open(&mut self) -> Result<Flow, Broken> {
-        let limits = Limits { segment_bytes_max: SEGMENT_BYTES_MAX, ..Limits::default() };
-        let ledger = match Ledger::open(self.environment.clone(), limits) {
+    pub(crate) fn open(&mut self) -> Result<Flow, Broken> {
+        let served = if self.reads_first { self.read_first()? } else { Vec::new() };
+        let before = self.machine.contents();
+        let ledger = match Ledger::open(self.environment.clone(), self.limits) {
             Ok(ledger) => ledger,
             Err(OpenError::NotALedger) if self.model.identity.is_none() => return self.create_again(),
             Err(OpenError::NotALedger) => return Err(Broken::Gone),
@@ -185,146 +239,69 @@ impl<'a> Process<'a> {
             Err(error) => return Err(Broken::NotOpened(error)),
         };
         self.ledger = Some(ledger);
-        self.settle()?;
-        self.wait_for_keeper()?;
+        self.model.opened();
+        self.idle()?;
         if self.flow() == Flow::Stop {
             return Ok(Flow::Stop);
         }
         let ledger = self.ledger.as_ref().expect("it was opened above");
-        CrashDisk::observe(|| absorb(ledger, &*self.disk, self.model))?;
+        CrashDisk::observe(|| absorb(ledger, &*self.disk, self.model, &mut self.rng))?;
+        for (index, served) in (0..).map(LeafIndex).zip(&served) {
+            let known = self.model.receipts.get(usize::try_from(index.0).expect("a small ledger"));
+            if !known.is_some_and(|known| known.is(served)) {
+                return Err(Broken::Changed { index });
+            }
+        }
+        check_set_aside(&before, &self.machine.contents())?;
+        let status = CrashDisk::observe(|| self.ledger().status());
+        let (active, end) = status.segments.last().map_or((0, 0), |active| (active.first.0, active.bytes));
+        check_empty_behind(&self.machine.contents(), active, end)?;
+        self.remembered_from = usize::try_from(active).expect("a small ledger");
         Ok(Flow::On)
     }
 
-    fn ledger(&self) -> &Ledger {
+    /// Opens the ledger for reading as it was left. What is served must still be there after recovery.
+    fn read_first(&mut self) -> Result<Vec<Known>, Broken> {
+        let before = self.machine.contents();
+        let served = CrashDisk::observe(|| {
+            let ledger = match Ledger::open_read_only(self.environment.clone(), self.limits) {
+                Ok(ledger) => ledger,
+                Err(OpenError::NotALedger) if self.model.identity.is_none() => return Ok(Vec::new()),
+                Err(error) => return Err(Broken::NotOpened(error)),
+            };
+            let checkpoint = SignedCheckpoint::clone(&ledger.checkpoint());
+            let size = checkpoint.unverified().size;
+            checkpoint.clone().verify(&TrustPolicy::single(ledger.identity().checkpoint_key.clone())?)?;
+            if !self.model.hand_out(&checkpoint) {
+                return Err(Broken::Forked { size });
+            }
+            let read = |index| {
+                let receipt = ledger.get(index).map_err(|source| Broken::Unreadable { index, source })?;
+                Known::found(&receipt).ok_or(Broken::Changed { index })
+            };
+            (0..size.0).map(LeafIndex).map(read).collect()
+        })?;
+        match before.differences(&self.machine.contents()) {
+            files if files.is_empty() => Ok(served),
+            files => Err(Broken::ReaderChanged { files }),
+        }
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
         self.ledger.as_ref().expect("steps run on an open ledger")
     }
 
-    fn step(&mut self, step: &Step) -> Result<Flow, Broken> {
-        match step {
-            Step::Append(append) => {
-                let batch = self.model.batch(append);
-                self.append(batch)
-            }
-            Step::Seal => self.seal(),
-            Step::Read => self.read(),
-            Step::Reopen => {
-                let flow = self.close()?;
-                if flow == Flow::On { self.open() } else { Ok(flow) }
-            }
-            Step::OpenTwice => self.open_twice(),
-        }
-    }
-
-    fn append(&mut self, batch: Batch) -> Result<Flow, Broken> {
-        let prediction = self.model.predict(&batch);
-        let got_over = self.disk.faulted();
-        let answer = self.ledger().append(batch.clone());
-        self.settle()?;
-        self.wait_for_keeper()?;
-        let faulted = self.disk.faulted();
-        match (answer, prediction) {
-            (Ok(answer), Prediction::Appended) => {
-                let known = self.model.receipts.len();
-                let wrong = |expected| Broken::WrongAnswer { expected };
-                self.model.acknowledge(&batch, &answer).map_err(wrong)?;
-                self.check_answer(&batch, &answer, known)?;
-            }
-            (Err(AppendError::StreamClosed { .. }), Prediction::StreamClosed)
-            | (Err(AppendError::LostRace { .. }), Prediction::LostRace)
-            | (Err(AppendError::DiskFull { .. }), _)
-                if faulted || prediction != Prediction::Appended => {}
-            (Err(AppendError::ProofUnavailable { .. }), Prediction::Appended) if faulted => {
-                self.model.unanswered.push(Unanswered { batch, durable: true });
-                return Ok(Flow::Stop);
-            }
-            (Err(AppendError::Poisoned { .. }), _) if got_over => return Err(Broken::PoisonedLate),
-            (Err(AppendError::Poisoned { .. }), _) if faulted => {
-                self.model.unanswered.push(Unanswered { batch, durable: false });
-                return self.stay_poisoned();
-            }
-            (Ok(_), _) => return Err(Broken::WrongAnswer { expected: "a refusal" }),
-            (Err(error), _) => return Err(Broken::WrongError(error)),
-        }
-        Ok(self.flow())
-    }
-
-    fn check_answer(&mut self, batch: &Batch, answer: &Appended, first: usize) -> Result<(), Broken> {
-        let size = answer.checkpoint.unverified().size;
-        if size.0 != self.model.receipts.len() as u64 || !self.model.hand_out(&answer.checkpoint) {
-            return Err(Broken::Forked { size });
-        }
-        let policy = TrustPolicy::single(self.ledger().identity().checkpoint_key.clone())?;
-        let expected = if batch.with_proofs { batch.receipts.len() } else { 0 };
-        if answer.proofs.len() != expected {
-            return Err(Broken::WrongAnswer { expected: "a proof for each receipt, if asked for" });
-        }
-        let verified = answer.checkpoint.clone().verify(&policy)?;
-        for (proof, known) in answer.proofs.iter().zip(&self.model.receipts[first..]) {
-            let unproved = |source| Broken::Unproved { index: proof.index, source };
-            proof.verify(&known.leaf, &verified.checkpoint().root).map_err(unproved)?;
-        }
-        Ok(())
-    }
-
-    /// A poisoned ledger takes nothing more.
-    fn stay_poisoned(&mut self) -> Result<Flow, Broken> {
-        let step = crate::case::Append {
-            receipts: vec![(0, 1)],
-            has_id: false,
-            conditional: false,
-            loses_race: false,
-            closes: false,
-            with_proofs: false,
-        };
-        let batch = self.model.batch(&step);
-        match self.ledger().append(batch) {
-            Err(AppendError::Poisoned { .. }) => Ok(Flow::Stop),
-            Err(error) => Err(Broken::WrongError(error)),
-            Ok(_) => Err(Broken::PoisonForgotten),
-        }
-    }
-
-    fn seal(&mut self) -> Result<Flow, Broken> {
-        let got_over = self.disk.faulted();
-        self.disk.let_keeper_work(true);
-        let answer = self.ledger().seal();
-        self.disk.let_keeper_work(false);
-        let faulted = self.disk.faulted();
-        match answer {
-            Ok(_) => {}
-            Err(AppendError::NotSealed { .. } | AppendError::DiskFull { .. }) if faulted => {}
-            Err(AppendError::Poisoned { .. }) if got_over => return Err(Broken::PoisonedLate),
-            Err(AppendError::Poisoned { .. }) if faulted => return Ok(Flow::Stop),
-            Err(error) => return Err(Broken::WrongError(error)),
-        }
-        self.settle()?;
-        self.wait_for_keeper()?;
-        Ok(self.flow())
-    }
-
     /// Whether there is still something to step on: a fault can poison the ledger after its batch was acknowledged.
-    fn flow(&self) -> Flow {
-        let poisoned = || CrashDisk::observe(|| self.ledger().status().health) == Health::Poisoned;
-        if self.disk.stopped() || poisoned() { Flow::Stop } else { Flow::On }
+    pub(crate) fn flow(&self) -> Flow {
+        if self.disk.stopped() || self.is_poisoned() { Flow::Stop } else { Flow::On }
     }
 
-    /// Reads one receipt with faults in play. A failed read says that it is one, and the next one works.
-    fn read(&mut self) -> Result<Flow, Broken> {
-        let index = LeafIndex(self.rng.below(self.model.receipts.len() as u64));
-        let read = |ledger: &Ledger| ledger.get(index).and_then(|_| ledger.prove_inclusion(index));
-        match read(self.ledger()) {
-            Ok(_) => Ok(Flow::On),
-            Err(_) if self.disk.stopped() => Ok(Flow::Stop),
-            Err(ReadError::Io { .. }) if self.disk.faulted() => {
-                let again = read(self.ledger());
-                again.map(|_| Flow::On).map_err(|source| Broken::Unreadable { index, source })
-            }
-            Err(source) => Err(Broken::Unreadable { index, source }),
-        }
+    pub(crate) fn is_poisoned(&self) -> bool {
+        CrashDisk::observe(|| self.ledger().status().health == Health::Poisoned)
     }
 
     /// A ledger that is opened and closed without a fault is what it was, whatever recovery did before.
-    fn open_twice(&mut self) -> Result<Flow, Broken> {
+    pub(crate) fn open_twice(&mut self) -> Result<Flow, Broken> {
         self.close()?;
         let before = self.machine.contents();
         self.open()?;
@@ -335,43 +312,12 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Sends the batch that had no answer once more: its first answer, or a first one now, and never twice.
-    fn send_again(&mut self) -> Result<Flow, Broken> {
-        let Some((batch, kept)) = self.model.retry.take() else { return Ok(Flow::On) };
-        let Some(first) = kept else { return self.append(batch) };
-        let status = CrashDisk::observe(|| self.ledger().status());
-        // Answers are remembered from the segment that is written to, and no further back.
-        if status.segments.last().is_none_or(|active| active.first.0 > first as u64) {
-            return Ok(Flow::On);
-        }
-        let answer = self.ledger().append(batch.clone());
-        self.settle()?;
-        self.wait_for_keeper()?;
-        match answer {
-            Ok(answer) => {
-                let known = &self.model.receipts[first..first + batch.receipts.len()];
-                let same = answer.receipts.iter().zip(known).enumerate().all(|(place, (receipt, known))| {
-                    receipt.index.0 == (first + place) as u64
-                        && (receipt.leaf, receipt.stream_seq) == (known.leaf, known.stream_seq)
-                });
-                if !same || answer.receipts.len() != known.len() {
-                    return Err(Broken::WrongAnswer { expected: "the first answer again" });
-                }
-                if !self.model.hand_out(&answer.checkpoint) {
-                    return Err(Broken::Forked { size: answer.checkpoint.unverified().size });
-                }
-                Ok(self.flow())
-            }
-            Err(_) if self.disk.faulted() => Ok(Flow::Stop),
-            Err(error) => Err(Broken::WrongError(error)),
-        }
-    }
-
-    fn close(&mut self) -> Result<Flow, Broken> {
-        self.disk.let_keeper_work(true);
+    pub(crate) fn close(&mut self) -> Result<Flow, Broken> {
+        self.let_keeper_finish()?;
+        self.disk.gate(Worker::Keeper, Gate::release);
         let closed = self.ledger().close();
         self.ledger = None;
-        self.disk.let_keeper_work(false);
+        self.disk.gate(Worker::Keeper, Gate::hold);
         match closed {
             Ok(()) if self.disk.stopped() => Ok(Flow::Stop),
             Ok(()) => Ok(Flow::On),
@@ -380,54 +326,77 @@ impl<'a> Process<'a> {
         }
     }
 
-    fn end(&mut self, end: End) -> Result<(), Broken> {
-        if matches!(end, End::Close | End::CloseThenPowerCut) && self.ledger.is_some() && !self.disk.stopped() {
-            self.close()?;
+    /// Ends the process; true when something went bad after it.
+    fn end(&mut self, end: End) -> Result<bool, Broken> {
+        let closes = matches!(end, End::Close | End::CloseThenPowerCut | End::Decay);
+        let mut closed = false;
+        if closes && self.ledger.is_some() && !self.disk.stopped() {
+            closed = self.close()? == Flow::On;
         }
         self.disk.stop();
         self.ledger = None;
         if matches!(end, End::PowerCut | End::CloseThenPowerCut) {
             self.machine.power_cut();
         }
-        Ok(())
+        Ok(closed && end == End::Decay && self.machine.decay().is_some())
     }
 
-    /// Waits until the durable mark has moved: then sequencer and committer are idle.
-    fn settle(&self) -> Result<(), Broken> {
-        self.poll(|ledger| {
-            let status = ledger.status();
+    /// Waits until nothing is in flight and the keeper has made the calls it may make.
+    pub(crate) fn idle(&self) -> Result<(), Broken> {
+        self.wait(|process| {
+            let status = process.ledger().status();
             status.health == Health::Poisoned || status.durable_mark >= status.checkpoint.unverified().size
-        })
+        })?;
+        match self.keeper_calls {
+            None => self.let_keeper_finish(),
+            Some(calls) => {
+                self.disk.gate(Worker::Keeper, |gate| {
+                    gate.hold();
+                    gate.let_pass(calls);
+                });
+                let done = self.wait(|process| process.keeper_is_done() || process.disk.is_parked(Worker::Keeper));
+                // What it did not use is not kept for later.
+                self.disk.gate(Worker::Keeper, Gate::hold);
+                done
+            }
+        }
     }
 
-    /// Lets the keeper work until full segments are sealed.
-    fn wait_for_keeper(&self) -> Result<(), Broken> {
-        self.disk.let_keeper_work(true);
-        let done = self.poll(|ledger| ledger.status().segments.iter().rev().skip(1).all(|segment| segment.sealed));
-        self.disk.let_keeper_work(false);
+    /// Lets the keeper work until it has nothing left to do.
+    pub(crate) fn let_keeper_finish(&self) -> Result<(), Broken> {
+        self.disk.gate(Worker::Keeper, Gate::release);
+        let done = self.wait(Self::keeper_is_done);
+        self.disk.gate(Worker::Keeper, Gate::hold);
         done
     }
 
-    fn poll(&self, done: impl Fn(&Ledger) -> bool) -> Result<(), Broken> {
-        let (mut quiet, mut calls) = (0, self.disk.calls());
-        while !self.disk.stopped() && !CrashDisk::observe(|| done(self.ledger())) {
-            let now = self.disk.calls();
-            quiet = if now == calls { quiet + 1 } else { 0 };
-            calls = now;
-            if self.disk.faulted() && quiet >= QUIET_POLLS {
-                return Ok(());
-            }
-            if quiet >= STUCK_POLLS {
-                return Err(Broken::Stuck);
-            }
-            if quiet < EAGER_POLLS { thread::yield_now() } else { thread::sleep(POLL) }
+    fn keeper_is_done(&self) -> bool {
+        self.ledger().status().background_jobs == 0
+    }
+
+    /// Waits until something holds, or the process was stopped.
+    pub(crate) fn wait(&self, done: impl Fn(&Self) -> bool) -> Result<(), Broken> {
+        let mut polls = 0;
+        while !self.disk.stopped() && !CrashDisk::observe(|| done(self)) {
+            pause(&mut polls)?;
         }
         Ok(())
     }
 }
 
+/// Gives way to the engine's threads; an error when nothing came of that for too long.
+pub(crate) fn pause(polls: &mut u32) -> Result<(), Broken> {
+    *polls += 1;
+    match *polls {
+        ..EAGER_POLLS => thread::yield_now(),
+        EAGER_POLLS..STUCK_POLLS => thread::sleep(POLL),
+        _ => return Err(Broken::Stuck),
+    }
+    Ok(())
+}
+
 impl Drop for Process<'_> {
-    /// Also after a broken promise the engine's threads come to an end: the keeper is not held back any more.
+    /// Also after a broken promise the engine's threads come to an end: none is held back any more.
     fn drop(&mut self) {
         self.disk.stop();
     }

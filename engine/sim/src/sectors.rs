@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Sectors that are zero before and after, of one unsynced range, that may turn to garbage.
 const GARBAGE_IN_ZEROS_MAX: u64 = 2;
@@ -39,6 +39,8 @@ pub(crate) struct SimFile {
     len: u64,
     /// Sectors whose cached content was never synced: disjoint, ascending.
     dirty: Vec<Range<u64>>,
+    /// What sectors held between the last sync and the content that is cached now; `None` is zeros.
+    passed: BTreeMap<u64, Vec<Option<Arc<[u8; SECTOR]>>>>,
 }
 
 impl SimFile {
@@ -91,11 +93,31 @@ impl SimFile {
             let number = at / SECTOR as u64;
             let inside = index(at % SECTOR as u64);
             let len = (SECTOR - inside).min(bytes.len() - written);
-            let mut content = self.cached.get(&number).map_or([0; SECTOR], |content| **content);
+            let old = self.cached.get(&number).cloned();
+            if self.is_dirty(number) {
+                self.passed.entry(number).or_default().push(old.clone());
+            }
+            let mut content = old.map_or([0; SECTOR], |content| *content);
             content[inside..inside + len].copy_from_slice(&bytes[written..written + len]);
             put(&mut self.cached, number, content);
             written += len;
         }
+    }
+
+    fn is_dirty(&self, number: u64) -> bool {
+        self.dirty.iter().any(|range| range.contains(&number))
+    }
+
+    /// A sector goes bad where it lies: a bit flips, or all of it is garbage or zeros.
+    pub(crate) fn decay(&mut self, number: u64, rng: &mut Rng) {
+        let mut content = self.cached.get(&number).map_or([0; SECTOR], |content| **content);
+        match rng.below(3) {
+            0 => rng.fill(&mut content),
+            1 => content.fill(0),
+            _ => content[index(rng.below(SECTOR as u64))] ^= 1 << rng.below(8),
+        }
+        put(&mut self.cached, number, content);
+        put(&mut self.durable, number, content);
     }
 
     pub(crate) fn set_len(&mut self, len: u64) {
@@ -119,6 +141,7 @@ impl SimFile {
             remove(&mut self.durable, range.clone());
             self.durable.extend(self.cached.range(range).map(|(number, content)| (*number, content.clone())));
         }
+        self.passed.clear();
         self.durable_len = if with_metadata { self.len } else { self.len.max(self.durable_len) };
     }
 
@@ -126,6 +149,7 @@ impl SimFile {
     pub(crate) fn lose_unsynced(&mut self, rng: &mut Rng, mood: Mood) {
         self.settle(rng, mood);
         self.dirty.clear();
+        self.passed.clear();
     }
 
     pub(crate) fn power_cut(&mut self, rng: &mut Rng, mood: Mood) {
@@ -142,6 +166,7 @@ impl SimFile {
         self.len = len.next_multiple_of(SECTOR as u64);
         self.set_len(len);
         self.dirty.clear();
+        self.passed.clear();
         self.durable = self.cached.clone();
     }
 
@@ -162,7 +187,12 @@ impl SimFile {
                     rng.fill(&mut content);
                     put(&mut self.durable, number, content);
                 } else if rng.below(256) < mood.survives {
-                    match self.cached.get(&number) {
+                    let passed = self.passed.get(&number).filter(|_| rng.chance(1, 4));
+                    let content = match passed.map(|passed| (passed, rng.below(passed.len() as u64))) {
+                        Some((passed, at)) => passed[index(at)].as_ref(),
+                        None => self.cached.get(&number),
+                    };
+                    match content {
                         Some(content) => drop(self.durable.insert(number, content.clone())),
                         None => drop(self.durable.remove(&number)),
                     }

@@ -1,8 +1,6 @@
 //! Each call to the disk failed once, with its effect and without it.
 
-use counterfoil_sim::{
-    Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Lie, Step, Violation, enumerate, run,
-};
+use counterfoil_sim::{Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Step, Violation, enumerate, run};
 
 type Verdict = Result<(), Violation>;
 
@@ -14,12 +12,7 @@ fn fail_everywhere(seeds: core::ops::Range<u64>, kind: FaultKind, effect: Effect
             let at = if reads_count { FaultPoint::Call(number) } else { FaultPoint::Change(number) };
             let mixed = seed + number * 1_000_003;
             let first = Case::first_boot(seed, Some(Fault { at, kind, effect }), end);
-            Case {
-                seed: mixed,
-                lie: Lie::None,
-                harsh: false,
-                boots: vec![first, Case::later_boot(mixed, None, End::PowerCut)],
-            }
+            Case::new(mixed, vec![first, Case::later_boot(mixed, None, End::PowerCut)])
         })?;
         assert!(ran > 60, "seed {seed}: the first process calls the disk often");
     }
@@ -56,6 +49,13 @@ fn a_full_disk_with_effect_loses_nothing_acknowledged() -> Verdict {
     fail_everywhere(38..39, FaultKind::Enospc, Effect::Whole, End::Kill)
 }
 
+/// From every change on the disk is full until the process ends.
+#[test]
+fn a_disk_that_stays_full_loses_nothing_acknowledged() -> Verdict {
+    fail_everywhere(40..41, FaultKind::Full, Effect::None, End::Close)?;
+    fail_everywhere(41..42, FaultKind::Full, Effect::None, End::PowerCut)
+}
+
 /// A sync that fails once and then succeeds with the data gone, in the process that recovers.
 #[test]
 fn a_call_that_fails_while_recovering_loses_nothing_acknowledged() -> Verdict {
@@ -66,10 +66,10 @@ fn a_call_that_fails_while_recovering_loses_nothing_acknowledged() -> Verdict {
             let fault = Fault { at: FaultPoint::Call(number), kind: FaultKind::Eio, effect: Effect::None };
             let boots = vec![
                 Case::first_boot(seed, Some(crash), End::PowerCut),
-                Boot { steps: Vec::new(), fault: Some(fault), end: End::Kill },
+                Boot { fault: Some(fault), ..Boot::new(Vec::new(), End::Kill) },
                 Case::later_boot(mixed, None, End::PowerCut),
             ];
-            Case { seed: mixed, lie: Lie::None, harsh: false, boots }
+            Case::new(mixed, boots)
         })?;
     }
     Ok(())
@@ -89,7 +89,7 @@ fn a_call_that_failed_is_made_good_before_the_next_power_cut() -> Verdict {
                     Case::later_boot(mixed, Some(crash), End::PowerCut),
                     Case::later_boot(mixed, None, End::PowerCut),
                 ];
-                Case { seed: mixed, lie: Lie::None, harsh: false, boots }
+                Case::new(mixed, boots)
             })?;
         }
     }
@@ -111,7 +111,7 @@ fn a_lost_slot_of_head_is_made_good_before_the_other_one_is_written() -> Verdict
             Case::later_boot(70, crash, End::PowerCut),
             Case::later_boot(70, None, End::PowerCut),
         ];
-        let outcome = run(&Case { seed: 70, lie: Lie::None, harsh: true, boots })?;
+        let outcome = run(&Case { harsh: true, ..Case::new(70, boots) })?;
         assert!(outcome.struck[0], "HEAD is written often");
     }
     Ok(())
@@ -122,14 +122,14 @@ fn a_lost_slot_of_head_is_made_good_before_the_other_one_is_written() -> Verdict
 fn frames_are_not_rewritten_from_a_copy_that_a_power_cut_takes_away() -> Verdict {
     let mut rewritten = 0;
     for acknowledged in 2..8 {
-        let idle = |fault, end| Boot { steps: Vec::new(), fault, end };
+        let idle = |fault, end| Boot { fault, ..Boot::new(Vec::new(), end) };
         let boots = vec![
             Case::first_boot(71, named("write", "HEAD", acknowledged, FaultKind::Crash, Effect::None), End::PowerCut),
             idle(named("sync_dir", "redo", 1, FaultKind::Crash, Effect::None), End::Kill),
             idle(named("sync_data", "segments/", 1, FaultKind::Crash, Effect::None), End::PowerCut),
             Case::later_boot(71, None, End::PowerCut),
         ];
-        let outcome = run(&Case { seed: 71, lie: Lie::None, harsh: true, boots })?;
+        let outcome = run(&Case { harsh: true, ..Case::new(71, boots) })?;
         rewritten += u32::from(outcome.struck[1] && outcome.struck[2]);
     }
     assert!(rewritten >= 2, "receipts above the mark are rewritten");
@@ -140,24 +140,14 @@ fn frames_are_not_rewritten_from_a_copy_that_a_power_cut_takes_away() -> Verdict
 /// one after that would be refused when the ledger is opened again.
 #[test]
 fn a_full_disk_that_renamed_all_the_same_takes_no_more_receipts() -> Verdict {
-    let append = || {
-        let (has_id, conditional, loses_race, closes, with_proofs) = (false, false, false, false, true);
-        Step::Append(Append {
-            receipts: vec![(0, 100), (1, 100)],
-            has_id,
-            conditional,
-            loses_race,
-            closes,
-            with_proofs,
-        })
-    };
+    let append = || Step::Append(Append { with_proofs: true, ..Append::plain(&[(0, 100), (1, 100)]) });
     for effect in [Effect::None, Effect::Whole] {
         // The first one is that of creation.
         for (operation, path, number) in [("rename", "MANIFEST", 2), ("sync_dir", "", 8), ("sync_dir", "", 9)] {
             let steps = vec![append(), Step::Seal, append(), Step::Reopen, append()];
             let fault = named(operation, path, number, FaultKind::Enospc, effect);
-            let boots = vec![Boot { steps, fault, end: End::Close }, Case::later_boot(72, None, End::PowerCut)];
-            let outcome = run(&Case { seed: 72, lie: Lie::None, harsh: false, boots })?;
+            let boots = vec![Boot { fault, ..Boot::new(steps, End::Close) }, Case::later_boot(72, None, End::PowerCut)];
+            let outcome = run(&Case::new(72, boots))?;
             assert!(outcome.struck[0]);
         }
     }

@@ -7,7 +7,7 @@ fn found(lie: Lie, end: End) -> Vec<Broken> {
     (0..20)
         .filter_map(|seed| {
             let boots = vec![Case::first_boot(seed, None, end), Case::later_boot(seed, None, end)];
-            run(&Case { seed, lie, harsh: false, boots }).err().map(|violation| violation.broken)
+            run(&Case { lie, ..Case::new(seed, boots) }).err().map(|violation| violation.broken)
         })
         .collect()
 }

@@ -2,22 +2,19 @@
 
 use crate::disk::DiskFile;
 use crate::error::AppendError;
+use crate::planted::{PlantedBug, planted};
 use crate::prove::inclusion;
 use crate::queue::Done;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::types::{Appended, AppendedReceipt};
 use crate::window::Answer;
-use core::time::Duration;
 use counterfoil_format::{ByteOffset, HeadSlot};
 use counterfoil_proof::{LeafIndex, NodeCoordinate, NodeHash, SignedCheckpoint, Timestamp};
 use counterfoil_rules::Rules;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-
-/// How long nothing must come before HEAD is written.
-const MARK_AFTER_IDLE: Duration = Duration::from_millis(5);
 
 /// A frame that was written and who waits for it.
 pub(crate) struct Commit {
@@ -60,6 +57,14 @@ struct Mark {
     checkpoint: Arc<SignedCheckpoint>,
 }
 
+impl Mark {
+    fn slot(&self, counter: u64) -> HeadSlot {
+        let checkpoint = self.checkpoint.unverified();
+        let (segment, offset) = (self.segment.id, self.offset);
+        HeadSlot { counter, size: checkpoint.size, segment, offset, root: checkpoint.root }
+    }
+}
+
 impl Committer {
     /// Works until the sequencer is gone.
     pub(crate) fn run(mut self) {
@@ -85,7 +90,7 @@ impl Committer {
     /// not wait for HEAD too.
     fn wait(&mut self, unmarked: &mut Option<Mark>) -> Option<Commit> {
         if unmarked.is_some() {
-            match self.commits.recv_timeout(MARK_AFTER_IDLE) {
+            match self.commits.recv_timeout(self.shared.environment.clock.mark_after_idle()) {
                 Ok(commit) => return Some(commit),
                 Err(_) => self.move_mark(&unmarked.take()?),
             }
@@ -129,10 +134,20 @@ impl Committer {
             return Err(error);
         }
         let Some(mark) = mark else { return Ok(()) };
+        if planted(&*self.shared.environment.disk, PlantedBug::AcknowledgeBeforeSync) {
+            return Ok(());
+        }
+        if planted(&*self.shared.environment.disk, PlantedBug::MarkAheadOfData) {
+            let _ = self.write_head(&mark.slot(self.head_counter + 1));
+        }
         // The commit point. A crash before this line loses only unacknowledged receipts; a crash after it finds the
         // frames on disk and publishes their checkpoints again. A roll drains, so one file holds all of them; its
         // description was opened before any of them was written, and reports a lost write once.
-        mark.segment.open_file().sync_data().map_err(|error| self.shared.poison(error))
+        let synced = mark.segment.open_file().sync_data();
+        if planted(&*self.shared.environment.disk, PlantedBug::RetrySync) && synced.is_err() {
+            return mark.segment.open_file().sync_data().map_err(|error| self.shared.poison(error));
+        }
+        synced.map_err(|error| self.shared.poison(error))
     }
 
     fn acknowledge(&self, waiter: Waiter) {
@@ -162,14 +177,7 @@ impl Committer {
         if self.shared.poisoned().is_some() {
             return;
         }
-        let checkpoint = mark.checkpoint.unverified();
-        let slot = HeadSlot {
-            counter: self.head_counter + 1,
-            size: checkpoint.size,
-            segment: mark.segment.id,
-            offset: mark.offset,
-            root: checkpoint.root,
-        };
+        let slot = mark.slot(self.head_counter + 1);
         match self.write_head(&slot) {
             Ok(()) => {
                 self.head_counter = slot.counter;

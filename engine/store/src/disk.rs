@@ -3,6 +3,7 @@
 //! Paths are relative to the ledger directory and use `/`. Nothing is durable before a sync: contents after
 //! [`DiskFile::sync_data`] or [`DiskFile::sync_all`], names (created, renamed, removed) after [`Disk::sync_dir`].
 
+use crate::planted::{PlantedBug, planted};
 use std::any::Any;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -67,11 +68,17 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `WouldBlock` when another process holds it.
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>>;
+
+    /// The bug to plant in the engine that uses this disk.
+    #[cfg(feature = "planted-bugs")]
+    fn planted(&self) -> Option<PlantedBug> {
+        None
+    }
 }
 
 /// One open file.
 pub trait DiskFile: Send + Sync {
-    /// Reads at a position; fewer bytes than asked for only at the end of the file.
+    /// Reads at a position: at least one byte before the end of the file, perhaps fewer than asked for, and none behind it.
     ///
     /// # Errors
     /// What the system says.
@@ -191,6 +198,9 @@ pub(crate) fn write_replacement(disk: &dyn Disk, folder: &str, name: &str, bytes
 pub(crate) fn put_in_place(disk: &dyn Disk, folder: &str, name: &str) -> io::Result<()> {
     let path = join(folder, name);
     disk.rename(&format!("{path}.tmp"), &path)?;
+    if planted(disk, PlantedBug::SkipDirectorySync) {
+        return Ok(());
+    }
     disk.sync_dir(folder)
 }
 

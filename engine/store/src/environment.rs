@@ -8,12 +8,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Until HEAD is written, the next frame carries the mark.
+const MARK_AFTER_IDLE: Duration = Duration::from_millis(5);
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Wall time, which can jump.
     fn wall(&self) -> Timestamp;
     /// Time since boot, suspended time included; it never jumps while the process runs.
     fn since_boot(&self) -> Duration;
+
+    /// How long nothing must come before the durable mark is moved.
+    fn mark_after_idle(&self) -> Duration {
+        MARK_AFTER_IDLE
+    }
 }
 
 /// Gives random bytes fit for keys.

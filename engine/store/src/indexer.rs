@@ -68,7 +68,8 @@ impl Indexer {
         let runs = shared.streams.runs();
         if let Some(run) = runs.list.get(self.seen) {
             // A missing or damaged one is made again on the way.
-            run.loaded(&shared.published().segments.clone())?;
+            let segments = shared.published().segments.clone();
+            run.loaded(&segments)?;
             self.seen += 1;
             return Ok(true);
         }

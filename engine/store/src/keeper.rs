@@ -18,13 +18,20 @@ use counterfoil_format::{ByteOffset, LeafFile, ManifestEntry, SegmentState, Stre
 use counterfoil_proof::{Hash, LeafHash, LeafIndex};
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the keeper is asked to do, in order.
 pub(crate) enum KeeperJob {
     WriteZeros(Arc<Segment>, Arc<Prepared>),
     Seal(Box<SealJob>),
+}
+
+/// Asks the keeper for something, which counts as a background job until it is done. A keeper that is gone is not asked.
+pub(crate) fn ask(shared: &Shared, keeper: &Sender<KeeperJob>, job: KeeperJob) {
+    shared.keeper_jobs.fetch_add(1, Ordering::Relaxed);
+    let _ = keeper.send(job);
 }
 
 /// A full segment, all of whose frames are published.
@@ -119,6 +126,7 @@ impl Keeper {
                     }
                 }
             }
+            self.shared.keeper_jobs.fetch_sub(1, Ordering::Release);
         }
         self.indexer.give_up(&self.shared);
     }
@@ -136,7 +144,11 @@ impl Keeper {
                 // whoever reads from it, and the verifier.
                 let _ = segment.sealed().parts();
             } else if !self.indexer.step(&self.shared) {
-                return self.jobs.recv().ok();
+                // What can wait counts as one job while there is some.
+                self.shared.keeper_jobs.fetch_sub(1, Ordering::Release);
+                let job = self.jobs.recv().ok();
+                self.shared.keeper_jobs.fetch_add(1, Ordering::Relaxed);
+                return job;
             }
         }
     }

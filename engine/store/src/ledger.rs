@@ -7,7 +7,7 @@ use crate::control::ControlFile;
 use crate::environment::Environment;
 use crate::error::{AppendError, ReadError};
 use crate::indexer::Indexer;
-use crate::keeper::{Keeper, KeeperJob};
+use crate::keeper::{self, Keeper, KeeperJob};
 use crate::open::{self, Loaded, Mode, OpenError, at};
 use crate::prove;
 use crate::read::{self, PageBounds};
@@ -25,6 +25,7 @@ use counterfoil_proof::{
 use counterfoil_rules::{RECOVERED_KIND, Recovered, Rules, ledger_writer, to_canonical};
 use std::any::Any;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -85,9 +86,7 @@ impl Ledger {
             _ => Catalog::off(),
         };
         let ledger = Self(Arc::new(Inner { shared, running: Mutex::new(Some(Running { threads, lock })), catalog }));
-        for recovered in owed {
-            ledger.record_recovery(&recovered).map_err(|error| OpenError::Recording(Box::new(error)))?;
-        }
+        ledger.record_recoveries(&owed).map_err(|error| OpenError::Recording(Box::new(error)))?;
         Ok(ledger)
     }
 
@@ -240,6 +239,7 @@ impl Ledger {
             control_receipts: published.control_receipts,
             segments: segments.collect(),
             queue_batches: shared.queue.batches(),
+            background_jobs: shared.keeper_jobs.load(Ordering::Acquire),
             health,
             catalog: self.0.catalog.status(),
         }
@@ -258,21 +258,23 @@ impl Ledger {
         self.0.close()
     }
 
-    /// Appends the receipt that is owed for a cut file.
-    fn record_recovery(&self, recovered: &Recovered) -> Result<(), AppendError> {
-        let payload = to_canonical(recovered).expect("strings and a file length have a canonical form");
-        let receipt = NewReceipt {
+    /// Appends the receipts that are owed for cut files, together: a crash leaves all of them owed or none.
+    fn record_recoveries(&self, owed: &[Recovered]) -> Result<(), AppendError> {
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let receipts = owed.iter().map(|recovered| NewReceipt {
             stream: StreamName::control(),
             kind: Kind::new(RECOVERED_KIND).expect("a constant name that keeps its rules"),
             class: ClassId::FOREVER,
             media: Media::Json,
-            payload: Bytes::from(payload),
+            payload: Bytes::from(to_canonical(recovered).expect("strings and a file length have a canonical form")),
             subject: None,
             links: Vec::new(),
             closes_stream: false,
             expected_stream_seq: None,
-        };
-        let batch = Batch { writer: ledger_writer(), id: None, receipts: vec![receipt], with_proofs: false };
+        });
+        let batch = Batch { writer: ledger_writer(), id: None, receipts: receipts.collect(), with_proofs: false };
         self.append_admitted(admit::seal(&self.0.shared, batch)?).map(|_| ())
     }
 }
@@ -316,7 +318,7 @@ struct Writer {
     signer: counterfoil_proof::CheckpointSigner,
     chain: crate::chain::Chain,
     active: Active,
-    unsealed: Vec<crate::keeper::SealJob>,
+    unsealed: Vec<keeper::SealJob>,
     head: Arc<dyn crate::disk::DiskFile>,
     head_counter: u64,
 }
@@ -344,8 +346,10 @@ impl Writer {
     fn start(self, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
         let (commits, committed) = mpsc::sync_channel(COMMITS_MAX);
         let (keeper, jobs): (_, Receiver<KeeperJob>) = mpsc::channel();
+        // The keeper looks around before it rests.
+        shared.keeper_jobs.fetch_add(1, Ordering::Relaxed);
         for job in self.unsealed {
-            let _ = keeper.send(KeeperJob::Seal(Box::new(job)));
+            keeper::ask(shared, &keeper, KeeperJob::Seal(Box::new(job)));
         }
         let sequencer = Sequencer {
             shared: shared.clone(),

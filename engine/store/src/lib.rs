@@ -34,6 +34,7 @@ mod indexer;
 mod keeper;
 mod ledger;
 mod open;
+mod planted;
 mod prove;
 mod queue;
 mod read;
@@ -63,5 +64,7 @@ pub use environment::{Clock, Environment, OsClock, OsRandomness, Randomness};
 pub use error::{AppendError, ReadError, ReceiptProblem};
 pub use ledger::Ledger;
 pub use open::{Damage, OpenError, Refusal};
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub use types::*;
 pub use window::WINDOW_RECEIPTS_MAX;

@@ -1,7 +1,8 @@
 //! Recovery: from what is found behind the last accepted frame to what is done about it.
 
 use crate::chain::{Chain, Tally};
-use crate::disk::{DiskFile, read_exact};
+use crate::disk::{Disk, DiskFile, read_exact};
+use crate::planted::{PlantedBug, planted};
 use crate::segment::{self, SegmentError};
 use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameCommit, FrameHeader, Stored};
 use counterfoil_format::{ByteOffset, FRAME_ALIGN, HeadSlot, SEGMENT_HEADER_LEN, SegmentFooter, SegmentHeader};
@@ -96,6 +97,7 @@ pub(crate) struct Growth {
 
 /// Scans a segment from its header and hands every accepted frame to `accepted`.
 pub(crate) fn scan(
+    disk: &dyn Disk,
     file: &dyn DiskFile,
     key: &VerifierKey,
     head: Option<&HeadSlot>,
@@ -112,7 +114,11 @@ pub(crate) fn scan(
         mark: TreeSize(0),
     };
     while let Some(bytes) = read_frame(file, scan.end)? {
-        let Ok(frame) = Frame::decode(&bytes) else { break };
+        let decode = match planted(disk, PlantedBug::IgnoreFrameChecksum) {
+            true => Frame::decode_ignoring_checksum,
+            false => Frame::decode,
+        };
+        let Ok(frame) = decode(&bytes) else { break };
         let Some(growth) = scan.grow(&frame, head) else { break };
         // A frame and the zeros behind it are one write: where the zeros are damaged, it was never acknowledged.
         if !padding_is_zero(file, scan.end.plus(bytes.len() as u64))? {
@@ -127,7 +133,9 @@ pub(crate) fn scan(
             counterfoil_format::FormatError::NotCanonical { rule: "the last frame is signed by the ledger's key" };
         return Err(SegmentError::Damaged { offset: scan.frames.last().map_or(scan.end, |last| last.at), error });
     }
-    scan.look_behind(file, key)?;
+    if !planted(disk, PlantedBug::IgnoreDamagedTail) {
+        scan.look_behind(file, key)?;
+    }
     Ok(scan)
 }
 

@@ -5,6 +5,7 @@
 use crate::create::{CUT_FOLDER, REDO_FOLDER};
 use crate::disk::{self, Disk, DiskFile, replace_file};
 use crate::open::{OpenError, at};
+use crate::planted::{PlantedBug, planted};
 use crate::recovery::{Scan, Tail};
 use crate::segment;
 use counterfoil_format::{ByteOffset, Generation, SegmentId, parse_segment_file_name, segment_file_name};
@@ -27,7 +28,9 @@ pub(crate) fn cut(
     blank_signatures(&mut bytes, key);
     let digest = blake3::hash(&bytes).to_hex();
     let name = format!("{id}-{}-{}.cut", scan.end, &digest[..16]);
-    replace_file(disk, CUT_FOLDER, &name, &bytes).map_err(at(CUT_FOLDER))?;
+    if !planted(disk, PlantedBug::CutWithoutCopy) {
+        replace_file(disk, CUT_FOLDER, &name, &bytes).map_err(at(CUT_FOLDER))?;
+    }
     // A crash here finds the tail again, writes the same cut file over itself and goes on.
     disk::write_zeros(file, scan.end.0, end.0).map_err(at(segment::FOLDER))?;
     file.sync_data().map_err(at(segment::FOLDER))
@@ -60,7 +63,9 @@ pub(crate) fn rewrite(
     let bytes = disk::read_exact(file, first.0, len).map_err(at(segment::FOLDER))?;
     let name = format!("{first}-{}", segment_file_name(id, generation));
     // From the rename on, a crash finds the copy and rewrites from it; before, the frames are still where they were.
-    replace_file(disk, REDO_FOLDER, &name, &bytes).map_err(at(REDO_FOLDER))?;
+    if !planted(disk, PlantedBug::RewriteWithoutCopy) {
+        replace_file(disk, REDO_FOLDER, &name, &bytes).map_err(at(REDO_FOLDER))?;
+    }
     file.write_all_at(&bytes, first.0).map_err(at(segment::FOLDER))?;
     file.sync_data().map_err(at(segment::FOLDER))
 }

@@ -165,7 +165,7 @@ impl Sealed {
             return Ok(found);
         }
         let mut leaves = Vec::new();
-        let scan = recovery::scan(file, &self.files.key, None, |_, frame, _| {
+        let scan = recovery::scan(&*self.files.disk, file, &self.files.key, None, |_, frame, _| {
             leaves.extend(frame.entries().iter().map(|entry| entry.leaf));
         })?;
         if scan.tail != Tail::Footer || scan.chain.frontier.size() != self.end {

@@ -13,6 +13,7 @@ use counterfoil_format::Manifest;
 use counterfoil_proof::{LeafIndex, SignedCheckpoint, Timestamp, TreeSize};
 use counterfoil_rules::Rules;
 use std::io;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One open ledger, as its threads see it.
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) window: Mutex<Window>,
     pub(crate) manifest: Mutex<Manifest>,
     poison: OnceLock<Arc<io::Error>>,
+    /// What the keeper was asked for and has not finished.
+    pub(crate) keeper_jobs: AtomicUsize,
 }
 
 /// What readers may see.
@@ -88,6 +91,7 @@ impl Shared {
             window: Mutex::new(loaded.window),
             manifest: Mutex::new(loaded.manifest),
             poison: OnceLock::new(),
+            keeper_jobs: AtomicUsize::new(0),
         }
     }
 

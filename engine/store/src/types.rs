@@ -289,6 +289,9 @@ pub struct Status {
     pub segments: Vec<SegmentStatus>,
     /// Batches waiting for the sequencer.
     pub queue_batches: usize,
+    /// Work in the background that was begun or waits: segments to seal, zeros to write ahead, stream
+    /// indexes to merge.
+    pub background_jobs: usize,
     /// What the ledger can do now.
     pub health: Health,
     /// How the catalog is.

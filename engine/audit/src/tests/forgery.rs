@@ -149,6 +149,17 @@ fn a_frame_signed_by_another_key_is_noticed_where_signatures_are_checked() {
 }
 
 #[test]
+fn the_last_frame_before_damage_must_be_signed() {
+    let mut scratch = Scratch::new();
+    scratch.sign_with(8).frame(&[draft("a", "1")]).sign_with(7).frame(&[draft("a", "2")]);
+    let mut ledger = scratch.frame(&[draft("a", "3")]).finish();
+    let (start, _) = frame_of(&ledger, 2);
+    let path = ledger.spots[2].path.clone();
+    ledger.file(&path)[start..start + 100].fill(0xff);
+    assert_eq!(failures(&ledger.verify()), [Code::Signature, Code::RangeCorrupt]);
+}
+
+#[test]
 fn a_frame_of_another_history_signed_by_the_same_key_is_noticed() {
     let mut ledger = Scratch::new().frame(&[draft("a", "1")]).frame(&[draft("a", "2")]).finish();
     let mut other = Scratch::new();

@@ -5,6 +5,7 @@ use super::{ActiveTail, Loader, Mode, write_head};
 use crate::chain::Chain;
 use crate::disk::DiskFile;
 use crate::keeper::SealJob;
+use crate::planted::{PlantedBug, planted};
 use crate::recovery::{self, Decision, Evidence, Growth, Scan};
 use crate::repair;
 use crate::segment::{self, Segment};
@@ -86,7 +87,7 @@ impl Loader<'_> {
         }
         let (key, head) = (self.signing_key().clone(), self.head);
         let mut fault = None;
-        let scan = recovery::scan(file, &key, head.as_ref(), |at, frame, growth| {
+        let scan = recovery::scan(self.environment.disk.as_ref(), file, &key, head.as_ref(), |at, frame, growth| {
             if fault.is_none() {
                 fault = self.take_frame(path, at, frame, growth).err();
             }
@@ -110,7 +111,12 @@ impl Loader<'_> {
                 }
                 _ => {}
             }
-            self.follow_stream(envelope, entry.leaf).map_err(|error| refuse(path, at, error))?;
+            if !planted(self.disk(), PlantedBug::BelieveStaleStreamHead) {
+                self.follow_stream(envelope, entry.leaf).map_err(|error| refuse(path, at, error))?;
+            }
+        }
+        if planted(self.disk(), PlantedBug::ForgetBatchIds) {
+            return Ok(());
         }
         let mut entries = frame.entries();
         let batches = frame.batches().iter().map(|batch| {
@@ -144,6 +150,10 @@ impl Loader<'_> {
     /// again, and HEAD says so, before anything is published.
     fn rewrite_above_mark(&mut self, entry: ManifestEntry, file: &dyn DiskFile, scan: &Scan) -> Result<(), OpenError> {
         let head = self.head.expect("only called with HEAD");
+        if planted(self.disk(), PlantedBug::PublishBeforeMark) {
+            self.mark = scan.chain.frontier.size();
+            return Ok(());
+        }
         if let Some(first) = scan.frames.iter().find(|frame| frame.end > self.mark) {
             repair::rewrite(self.disk(), entry.id, entry.generation, file, first.at, scan.end)?;
         }

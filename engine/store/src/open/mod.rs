@@ -14,6 +14,7 @@ use crate::create::{CUT_FOLDER, REDO_FOLDER, read_key};
 use crate::disk::{self, Disk};
 use crate::environment::Environment;
 use crate::keeper::SealJob;
+use crate::planted::{PlantedBug, planted};
 use crate::recovery;
 use crate::repair;
 use crate::sealed::SealedFiles;
@@ -105,6 +106,7 @@ fn read_manifest(disk: &dyn Disk) -> Result<Manifest, OpenError> {
 /// Without HEAD nothing says what was durable: appending is refused, reading goes by the frames' own marks.
 fn read_head(disk: &dyn Disk, mode: Mode) -> Result<Option<HeadSlot>, OpenError> {
     let head = match disk::read_file(disk, "HEAD", HEAD_FILE_LEN as u64) {
+        Ok(bytes) if planted(disk, PlantedBug::BelieveStaleHead) => stale_slot(bytes).map_err(Damage::Format),
         Ok(bytes) => newest_slot(&bytes).map_err(Damage::Format),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Damage::Missing),
         Err(source) => return Err(OpenError::Io { path: "HEAD".into(), source }),
@@ -114,6 +116,14 @@ fn read_head(disk: &dyn Disk, mode: Mode) -> Result<Option<HeadSlot>, OpenError>
         (Err(_), Mode::ReadOnly) => Ok(None),
         (Err(damage), Mode::Write) => Err(refuse("HEAD", ByteOffset(0), damage)),
     }
+}
+
+/// What a reader finds who passes over the newest slot: the other one, if there is one.
+fn stale_slot(mut bytes: Vec<u8>) -> Result<HeadSlot, FormatError> {
+    let newest = newest_slot(&bytes)?;
+    let place = usize::try_from(newest.position().0).expect("in the file");
+    bytes[place..place + HEAD_SLOT_LEN].fill(0);
+    Ok(newest_slot(&bytes).unwrap_or(newest))
 }
 
 /// Removes temporary files, segments created by a roll that did not get as far as the manifest (those hold no frame), and

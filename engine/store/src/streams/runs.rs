@@ -8,7 +8,7 @@ use counterfoil_format::{
     stream_index_file_name,
 };
 use counterfoil_proof::{LeafHash, LeafIndex, StreamName, StreamSeq, TreeSize};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What reading and rebuilding stream indexes needs.
 pub(crate) struct RunFiles {
@@ -122,25 +122,32 @@ impl Run {
 
     /// The open index. One that is missing or damaged is made again from its segments.
     pub(crate) fn loaded(&self, segments: &[Arc<Segment>]) -> Result<Arc<LoadedRun>, SegmentError> {
-        let mut loaded = self.loaded.lock().expect("no reader panics with the lock");
-        if let Some(run) = &*loaded {
+        if let Some(run) = &*self.known() {
             return Ok(run.clone());
         }
-        let run = Arc::new(match self.open() {
+        // Two readers may open it twice, which is harmless; nobody waits for the disk with the lock.
+        let run = match self.open() {
             Ok(run) => run,
-            Err(_) => self.rebuild(segments)?,
-        });
-        *loaded = Some(run.clone());
-        Ok(run)
+            Err(_) => self.rebuild(segments, false)?,
+        };
+        Ok(self.known().insert(Arc::new(run)).clone())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Arc<LoadedRun>>> {
+        self.loaded.lock().expect("no reader panics with the lock")
     }
 
     fn open(&self) -> Result<LoadedRun, SegmentError> {
         LoadedRun::open(self.files.disk.open(&self.path(), false)?, &self.entry, self.files.ledger_id)
     }
 
-    fn rebuild(&self, segments: &[Arc<Segment>]) -> Result<LoadedRun, SegmentError> {
+    fn rebuild(&self, segments: &[Arc<Segment>], even_if_readable: bool) -> Result<LoadedRun, SegmentError> {
         let _alone = self.files.rebuilding.lock().expect("no reader panics with the lock");
-        build::rebuild(&self.files, &self.entry, segments)
+        match self.open() {
+            // Another reader was first.
+            Ok(run) if !even_if_readable => Ok(run),
+            _ => build::rebuild(&self.files, &self.entry, segments),
+        }
     }
 
     /// The last record of a stream that begins at or before a position in it, if the stream has one here. A damaged block
@@ -156,8 +163,8 @@ impl Run {
             Err(SegmentError::Damaged { .. }) => {}
             other => return other,
         }
-        let again = Arc::new(self.rebuild(segments)?);
-        *self.loaded.lock().expect("no reader panics with the lock") = Some(again.clone());
+        let again = Arc::new(self.rebuild(segments, true)?);
+        *self.known() = Some(again.clone());
         again.record_at(stream, seq)
     }
 
