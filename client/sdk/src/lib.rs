@@ -30,6 +30,7 @@ mod append;
 mod check;
 mod client;
 mod error;
+mod export;
 mod listing;
 mod random;
 mod stream;
@@ -37,6 +38,7 @@ mod types;
 
 pub use client::Client;
 pub use error::{BAD_SERVER, Error, Report, TwoCheckpoints, UNREACHABLE, VerificationError};
+pub use export::{Export, ExportScope, ExportSummary};
 pub use listing::{ListedStream, NextStreams, StreamsPage};
 pub use stream::{Ack, AppendStream, StreamOptions};
 pub use types::{

@@ -47,6 +47,7 @@ fn refusal(code: Code, reason: &str, retry_after: Option<Duration>) -> Status {
 #[tonic::async_trait]
 impl Ledger for Script {
     type AppendStreamStream = BoxStream<v1::AppendStreamResponse>;
+    type ExportStream = BoxStream<v1::ExportResponse>;
 
     async fn get_ledger(&self, _: Request<v1::GetLedgerRequest>) -> Result<Response<v1::GetLedgerResponse>, Status> {
         let limits =
@@ -109,6 +110,10 @@ impl Ledger for Script {
         &self,
         _: Request<v1::ProveConsistencyRequest>,
     ) -> Result<Response<v1::ProveConsistencyResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
         Err(Status::unimplemented("not in the script"))
     }
 }

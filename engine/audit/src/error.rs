@@ -29,6 +29,12 @@ pub enum AuditError {
         /// Receipts there are.
         size: TreeSize,
     },
+    /// The bundle does not hold this receipt.
+    #[error("receipt {index} is not among those exported to this bundle")]
+    NotInBundle {
+        /// Index asked for.
+        index: LeafIndex,
+    },
     /// A check that was asked for cannot be made with what was given.
     #[error("{check} cannot be checked: {reason}")]
     NotPossible {
@@ -49,7 +55,7 @@ impl AuditError {
             Self::NoDirectory => "no-directory",
             Self::NotALedger => "not-a-ledger",
             Self::Io { .. } => "io",
-            Self::UnknownIndex { .. } => "unknown-index",
+            Self::UnknownIndex { .. } | Self::NotInBundle { .. } => "unknown-index",
             Self::NotPossible { .. } => "not-possible",
         }
     }
@@ -61,6 +67,7 @@ impl AuditError {
             Self::NoDirectory | Self::NotALedger => "give the directory that `counterfoil init` created",
             Self::Io { .. } => "make the file readable, or copy the directory from a healthy disk, and verify again",
             Self::UnknownIndex { .. } => "indices count from 0; give a smaller one",
+            Self::NotInBundle { .. } => "give an index that the bundle holds, or verify the ledger it comes from",
             Self::NotPossible { next, .. } => next,
         }
     }

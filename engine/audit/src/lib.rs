@@ -1,4 +1,4 @@
-//! The verifier as a library: verdicts over ledgers and proofs, from bytes and public keys alone.
+//! The verifier as a library: verdicts over ledgers, bundles and proofs, from bytes and public keys alone.
 //!
 //! **What it is not**: it has no clock, writes nothing, opens no connection and never trusts a key found inside what it
 //! checks, unless it is told to and then says so.
@@ -48,7 +48,9 @@
 //! # Ok::<(), counterfoil_audit::AuditError>(())
 //! ```
 
+mod bundle;
 mod error;
+pub mod fuzzing;
 mod proofs;
 mod receipt;
 mod report;
@@ -61,6 +63,7 @@ mod tests;
 mod time;
 mod trust;
 
+pub use bundle::{BundleReport, Completeness, show_in_bundle, verify_bundle};
 pub use error::AuditError;
 pub use proofs::{ConsistencyReport, ProofFailure, ProofReport, verify_consistency, verify_inclusion};
 pub use receipt::{RECEIPT_JSON_LEN_MAX, ReceiptDocument, ReceiptError, ReceiptView};

@@ -118,6 +118,22 @@ pub enum Code {
     SeenUnknown,
     /// A checkpoint seen earlier fits, and lies above the durable mark.
     SeenAboveMark,
+    /// A bundle's bytes are not laid out as they must be.
+    BundleDamaged,
+    /// A bundle's description contradicts what it holds.
+    BundleHead,
+    /// A bundle's copy of the format document is another one than was exported.
+    BundleDocument,
+    /// A receipt is not proven to be in the tree of the checkpoint.
+    InclusionProof,
+    /// A consistency proof does not hold.
+    ConsistencyProof,
+    /// A receipt does not belong to what was exported.
+    ReceiptForeign,
+    /// The statement of an export that should be there is not.
+    StatementMissing,
+    /// The statement of an export says something else than what is there.
+    StatementFalse,
     /// More findings than are listed.
     MoreFindings,
 }
@@ -144,7 +160,10 @@ pub struct Finding {
     /// Name of the segment's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment: Option<String>,
-    /// Byte offset in that file.
+    /// Name of the entry of a bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// Byte offset in the segment's file or the bundle; behind the damage where the bytes end early.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "offset")]
     pub offset: Option<ByteOffset>,
     /// What should be there.
@@ -186,6 +205,7 @@ impl Finding {
             stream: None,
             kind: None,
             segment: None,
+            entry: None,
             offset: None,
             expected: None,
             found: None,
@@ -222,7 +242,8 @@ impl Code {
             | Self::VkeyFile
             | Self::LeftoverFile
             | Self::RecoveryUnfinished
-            | Self::SeenAboveMark => Severity::Note,
+            | Self::SeenAboveMark
+            | Self::BundleDocument => Severity::Note,
             _ => Severity::Failure,
         };
         (severity, self.next())
@@ -265,6 +286,8 @@ impl Code {
             | Self::RootMismatch => {
                 "no crash leaves this: compare with a copy of the ledger and with checkpoints kept earlier"
             }
+            Self::BundleDocument => "read the document in another copy; a verifier does not use the one in the bundle",
+            Self::StatementFalse => "keep this copy and ask the operator to explain the statement",
             Self::MoreFindings => "settle the findings listed and verify again",
             _ => NEXT_RESTORE,
         }

@@ -4,8 +4,8 @@
 use crate::frame::{Frame, FrameBuilder};
 use crate::streams::decode_records;
 use crate::{
-    ByteOffset, HEAD_SLOT_LEN, HeadSlot, LeafFileHead, Manifest, ReceiptRecord, SegmentFooter, SegmentHeader,
-    ShortPreamble, StreamDirectory, StreamIndexBuilder,
+    ByteOffset, HEAD_SLOT_LEN, HeadSlot, LeafFileHead, Manifest, ProofRecord, ReceiptRecord, SegmentFooter,
+    SegmentHeader, ShortPreamble, StreamDirectory, StreamIndexBuilder, TarHeader,
 };
 use counterfoil_proof::{Hash, LeafIndex, TreeSize};
 
@@ -84,6 +84,24 @@ pub fn stream_block(bytes: &[u8]) {
         builder.push(&record.stream, record.first_seq, &record.positions);
     }
     assert!(builder.finish().rest.starts_with(bytes));
+}
+
+/// A header of a tar entry.
+pub fn tar_header(bytes: &[u8]) {
+    if let Some(block) = bytes.first_chunk()
+        && let Ok(Some(header)) = TarHeader::decode(block)
+    {
+        assert_eq!(header.encode(), *block);
+    }
+}
+
+/// The inclusion proof of a receipt in a bundle.
+pub fn proof_record(bytes: &[u8]) {
+    if let Ok(record) = ProofRecord::decode(bytes) {
+        let mut again = Vec::new();
+        record.encode_into(&mut again);
+        assert_eq!(again, bytes);
+    }
 }
 
 /// Writes a decoded frame again.

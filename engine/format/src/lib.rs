@@ -8,6 +8,7 @@
 //! the ones `encode` would write; every length is bounded before memory is taken; integers are little-endian. The
 //! layout tables stand on the types, and a test compares them with docs/format.md.
 
+mod bundle;
 mod error;
 pub mod frame;
 pub mod fuzzing;
@@ -18,8 +19,13 @@ mod receipt;
 mod record;
 mod segment;
 mod streams;
+mod ustar;
 mod varint;
 
+pub use bundle::{
+    BUNDLE_CHUNK_TARGET, BUNDLE_CONSISTENCY_MAX, BUNDLE_HEAD_LEN_MAX, BundleEntry, FORMAT_DOCUMENT,
+    FORMAT_DOCUMENT_LEN_MAX, PROOF_RECORD_LEN_MAX, ProofRecord,
+};
 pub use error::FormatError;
 pub use head::{HEAD_FILE_LEN, HEAD_SLOT_LEN, HeadSlot, newest_slot};
 pub use leaves::{LEAF_BLOCK, LeafFile, LeafFileHead, NODE_LEVEL, ShortPreamble};
@@ -35,6 +41,7 @@ pub use streams::{
     StreamDirectory, StreamIndexBuilder, StreamIndexEnd, StreamRecord, parse_stream_index_file_name,
     stream_index_file_name,
 };
+pub use ustar::{TAR_BLOCK, TAR_END_LEN, TAR_ENTRY_LEN_MAX, TAR_NAME_LEN_MAX, TarHeader};
 
 /// Frames, footers and recovered tails begin at multiples of this, so that no write touches a sector that holds an
 /// earlier frame.

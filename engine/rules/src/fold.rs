@@ -1,6 +1,7 @@
 //! The fold that judges control receipts one after another.
 
 use crate::canonical::{CanonicalError, from_canonical};
+use crate::exported::{EXPORTED_KIND, Exported, ExportedError};
 use crate::genesis::{GENESIS_KIND, Genesis, GenesisError};
 use crate::recovered::{RECOVERED_KIND, Recovered};
 use counterfoil_proof::{ClassId, Envelope, LeafIndex, TreeSize};
@@ -60,6 +61,22 @@ pub enum Violation {
         /// Size it says was kept.
         kept: TreeSize,
     },
+    /// The statement of an export is malformed.
+    #[error("index {index}: the export: {error}")]
+    MalformedExport {
+        /// Where.
+        index: LeafIndex,
+        /// What is wrong.
+        error: ExportedError,
+    },
+    /// The statement of an export counts receipts behind itself.
+    #[error("index {index}: the export says what was there at size {size}, but it stands behind fewer receipts")]
+    ImpossibleExport {
+        /// Where.
+        index: LeafIndex,
+        /// Size it says it counted at.
+        size: TreeSize,
+    },
 }
 
 impl Rules {
@@ -94,6 +111,11 @@ impl Rules {
                 self.recovered.push(recovered);
                 Ok(self)
             }
+            EXPORTED_KIND => {
+                let malformed = |error| Violation::MalformedExport { index, error };
+                let Exported { size, .. } = Exported::from_payload(receipt.payload).map_err(malformed)?;
+                if size.0 > index.0 { Err(Violation::ImpossibleExport { index, size }) } else { Ok(self) }
+            }
             kind => Err(Violation::UnknownKind { index, kind: kind.to_owned() }),
         }
     }
@@ -126,8 +148,8 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger_writer;
     use crate::to_canonical;
+    use crate::{ExportScope, ledger_writer};
     use counterfoil_proof::{
         CommitmentAlgorithm, Hash, Kind, Media, Origin, Salt, SignatureType, StreamName, StreamSeq, Timestamp,
         VerifierKey,
@@ -212,6 +234,17 @@ mod tests {
         assert_eq!(apply(5, RECOVERED_KIND, &payload).unwrap().recovered(), [recovered]);
         let error = Violation::ImpossibleRecovery { index: LeafIndex(4), kept: TreeSize(5) };
         assert_eq!(apply(4, RECOVERED_KIND, &payload), Err(error));
+    }
+
+    #[test]
+    fn an_export_counts_nothing_behind_itself() {
+        let scope = ExportScope::Stream(StreamName::new("a").unwrap());
+        let exported = Exported { scope, size: TreeSize(5), count: 2, head: Hash([3; 32]) };
+        let payload = exported.to_payload().unwrap();
+        assert_eq!(apply(5, EXPORTED_KIND, &payload), Ok(begin()));
+        let error = Violation::ImpossibleExport { index: LeafIndex(4), size: TreeSize(5) };
+        assert_eq!(apply(4, EXPORTED_KIND, &payload), Err(error));
+        assert!(matches!(apply(5, EXPORTED_KIND, b"{}"), Err(Violation::MalformedExport { .. })));
     }
 
     #[test]

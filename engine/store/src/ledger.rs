@@ -263,19 +263,31 @@ impl Ledger {
         if owed.is_empty() {
             return Ok(());
         }
-        let receipts = owed.iter().map(|recovered| NewReceipt {
+        let payload =
+            |recovered: &Recovered| to_canonical(recovered).expect("strings and a file length have a canonical form");
+        self.append_control(RECOVERED_KIND, owed.iter().map(payload)).map(|_| ())
+    }
+
+    /// Appends control receipts of one kind that nobody signs, together.
+    pub(crate) fn append_control(
+        &self,
+        kind: &str,
+        payloads: impl Iterator<Item = Vec<u8>>,
+    ) -> Result<Appended, AppendError> {
+        let kind = Kind::new(kind).expect("a constant name that keeps its rules");
+        let receipts = payloads.map(|payload| NewReceipt {
             stream: StreamName::control(),
-            kind: Kind::new(RECOVERED_KIND).expect("a constant name that keeps its rules"),
+            kind: kind.clone(),
             class: ClassId::FOREVER,
             media: Media::Json,
-            payload: Bytes::from(to_canonical(recovered).expect("strings and a file length have a canonical form")),
+            payload: Bytes::from(payload),
             subject: None,
             links: Vec::new(),
             closes_stream: false,
             expected_stream_seq: None,
         });
         let batch = Batch { writer: ledger_writer(), id: None, receipts: receipts.collect(), with_proofs: false };
-        self.append_admitted(admit::seal(&self.0.shared, batch)?).map(|_| ())
+        self.append_admitted(admit::seal(&self.0.shared, batch)?)
     }
 }
 

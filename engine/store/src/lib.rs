@@ -30,6 +30,7 @@ mod create;
 mod disk;
 mod environment;
 mod error;
+mod export;
 mod indexer;
 mod keeper;
 mod ledger;
@@ -58,10 +59,12 @@ pub use catalog::{
     CATALOG_FOLDER, CatalogError, CatalogStatus, ListedStream, RebuildError, Rebuilt, StreamsError, StreamsPage,
     rebuild_catalog,
 };
+pub use counterfoil_rules::ExportScope;
 pub use create::{CreateError, create};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use environment::{Clock, Environment, OsClock, OsRandomness, Randomness};
 pub use error::{AppendError, ReadError, ReceiptProblem};
+pub use export::{Export, ExportError, ExportSummary};
 pub use ledger::Ledger;
 pub use open::{Damage, OpenError, Refusal};
 #[cfg(feature = "planted-bugs")]

@@ -102,6 +102,15 @@ pub(crate) fn prove_inclusion(shared: &Shared, index: LeafIndex) -> Result<Inclu
 /// Proof that an older tree is a prefix of the latest published one.
 pub(crate) fn prove_consistency(shared: &Shared, old: TreeSize) -> Result<ConsistencyFile, ReadError> {
     let checkpoint = SignedCheckpoint::clone(&shared.published().checkpoint);
+    consistency(shared, old, checkpoint)
+}
+
+/// Proof that an older tree is a prefix of that of a published checkpoint.
+pub(crate) fn consistency(
+    shared: &Shared,
+    old: TreeSize,
+    checkpoint: SignedCheckpoint,
+) -> Result<ConsistencyFile, ReadError> {
     let (size, root) = (checkpoint.unverified().size, checkpoint.unverified().root);
     let plan = match ConsistencyPlan::new(old, size) {
         Ok(plan) => plan,

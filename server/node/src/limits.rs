@@ -19,6 +19,9 @@ pub const STREAM_QUEUE_SHARE: usize = 2;
 /// A page ends early at about this many bytes of payloads.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of a bundle in one message.
+pub const EXPORT_PIECE_BYTES_MAX: usize = 1024 * 1024;
+
 /// A batch with more payload bytes than this is admitted on a thread of its own, so that other calls go on meanwhile.
 pub const INLINE_ADMIT_BYTES_MAX: usize = 1024 * 1024;
 

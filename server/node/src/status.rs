@@ -3,7 +3,7 @@
 use core::fmt::Display;
 use core::time::Duration;
 use counterfoil_api::{ConversionError, PROOFS_MAX, reason};
-use counterfoil_engine::{AppendError, ReadError, ReceiptProblem, StreamsError};
+use counterfoil_engine::{AppendError, ExportError, ReadError, ReceiptProblem, StreamsError};
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
@@ -46,6 +46,9 @@ pub(crate) enum Failure {
     /// The engine listed no streams.
     #[error("{0}")]
     Streams(#[from] StreamsError),
+    /// The engine made no bundle.
+    #[error("{0}")]
+    Export(#[from] ExportError),
     /// Our own bug: work was dropped without an answer.
     #[error("the server dropped this call without an answer")]
     Interrupted,
@@ -144,6 +147,7 @@ impl Failure {
             Self::Append(error) => of_append(error),
             Self::Read(error) => of_read(error),
             Self::Streams(error) => of_streams(error),
+            Self::Export(error) => of_export(error),
             Self::Interrupted => Explained::new(Code::Internal, reason::INTERNAL, "report this as a bug, with the log"),
         }
     }
@@ -287,6 +291,20 @@ fn of_streams(error: &StreamsError) -> Explained {
     }
 }
 
+fn of_export(error: &ExportError) -> Explained {
+    match error {
+        ExportError::EmptyRange { .. } => {
+            Explained::invalid(reason::BAD_REQUEST, "give a range whose end is behind its beginning").field("range")
+        }
+        ExportError::TooManySeen { .. } => {
+            Explained::invalid(reason::BAD_REQUEST, "name fewer checkpoints; the latest ones say most")
+                .field("seen_sizes")
+        }
+        ExportError::Read(error) => of_read(error),
+        ExportError::Append(error) => of_append(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,6 +435,20 @@ mod tests {
     fn overload_says_when_to_try_again() {
         let (_, details) = details(AppendError::Overloaded { retry_after: Duration::from_millis(70) });
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(70)));
+    }
+
+    #[test]
+    fn every_export_error_has_its_code_and_reason() {
+        let range = ExportError::EmptyRange { from: LeafIndex(3), to: TreeSize(3) };
+        let stream = StreamName::new("s").unwrap();
+        for (error, code, reason) in [
+            (range, Code::InvalidArgument, "BAD_REQUEST"),
+            (ExportError::TooManySeen { found: 65 }, Code::InvalidArgument, "BAD_REQUEST"),
+            (ExportError::Read(ReadError::UnknownStream { stream }), Code::NotFound, "UNKNOWN_STREAM"),
+            (ExportError::Append(AppendError::Closing), Code::Unavailable, "CLOSING"),
+        ] {
+            assert_eq!(summary(error), (code, reason.to_owned()));
+        }
     }
 
     #[test]

@@ -95,6 +95,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  counterfoil prove 42 -o 42.proof\n  counterfoil prove --consistency 1000 2000 -o growth.proof"
     )]
     Prove(ProveArgs),
+    /// Write the receipts of a stream or of a range to a bundle, one file that verifies offline
+    ///
+    /// A bundle is a tar file with receipts, proofs, the ledger's rules and the description of its own format. First the
+    /// ledger appends a receipt that states what the bundle holds; a ledger that cannot append exports without that, and
+    /// says so. The bundle is verified before it gets its name.
+    #[command(
+        after_help = "Examples:\n  counterfoil export --stream incident/INC-42 -o INC-42.tar\n  counterfoil export --range 1000..2000 --seen last-year.checkpoint -o year.tar"
+    )]
+    Export(ExportArgs),
     /// Seal the segment that is written to, so that its file never changes again
     #[command(after_help = "Example:\n  counterfoil seal")]
     Seal(SealArgs),
@@ -337,6 +346,28 @@ pub(crate) struct ProveArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("scope").required(true).args(["stream", "range"]))]
+pub(crate) struct ExportArgs {
+    /// Export all receipts of this stream
+    #[arg(long, value_name = "NAME", value_parser = StreamName::new)]
+    pub(crate) stream: Option<StreamName>,
+    /// Export the receipts from leaf index A on, up to but without B
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    pub(crate) range: Option<(LeafIndex, TreeSize)>,
+    /// File for the bundle
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// A checkpoint of this ledger kept earlier, which the bundle is to be shown to extend; may be repeated
+    #[arg(long, value_name = "NOTE", num_args = 1..)]
+    pub(crate) seen: Vec<PathBuf>,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SealArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -403,6 +434,13 @@ fn tree_size(text: &str) -> Result<TreeSize, core::num::ParseIntError> {
     text.parse().map(TreeSize)
 }
 
+fn range(text: &str) -> Result<(LeafIndex, TreeSize), &'static str> {
+    let (from, to) = text.split_once("..").ok_or("a range reads like 1000..2000")?;
+    let parse = |number: &str| number.parse().map_err(|_| "both ends of a range are leaf indices, such as 1000..2000");
+    let (from, to) = (parse(from)?, parse(to)?);
+    if from < to { Ok((LeafIndex(from), TreeSize(to))) } else { Err("a range ends behind its beginning") }
+}
+
 fn stream_seq(text: &str) -> Result<StreamSeq, core::num::ParseIntError> {
     text.parse().map(StreamSeq)
 }
@@ -445,6 +483,14 @@ mod tests {
             assert!(some_time(bad).is_err(), "{bad}");
         }
         assert!(whole_seconds("1500ms").is_err());
+    }
+
+    #[test]
+    fn a_range_has_a_beginning_and_an_end_behind_it() {
+        assert_eq!(range("3..5"), Ok((LeafIndex(3), TreeSize(5))));
+        for bad in ["3", "..5", "3..", "5..3", "3..3", "3...5", "a..b"] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

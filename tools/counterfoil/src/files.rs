@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile};
 
 /// The path that means stdin or stdout.
 pub(crate) const STANDARD: &str = "-";
@@ -68,10 +68,49 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| Failure::file("writing", path, &error))
 }
 
-fn replace_regular(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// A file that gets its name only when it is whole, and vanishes if it never is.
+pub(crate) struct Unnamed {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Unnamed {
+    /// Creates it in the folder that its name is to be in.
+    pub(crate) fn beside(path: &Path) -> Result<Self, Failure> {
+        let file = temporary(path).map_err(|error| Failure::file("writing", path, &error))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Writes the next bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| Failure::file("writing", &self.path, &error))
+    }
+
+    /// What was written, to be read from its beginning.
+    pub(crate) fn reopen(&self) -> Result<File, Failure> {
+        self.file.reopen().map_err(|error| Failure::file("reading", &self.path, &error))
+    }
+
+    /// Makes it durable and gives it its name; with `overwrite`, in place of a file that has it.
+    pub(crate) fn name(self, overwrite: bool) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::file("creating", &self.path, &error);
+        self.file.as_file().sync_all().map_err(failed)?;
+        match overwrite {
+            true => self.file.persist(&self.path),
+            false => self.file.persist_noclobber(&self.path),
+        }
+        .map(drop)
+        .map_err(|refused| failed(refused.error))
+    }
+}
+
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let public = fs::Permissions::from_mode(0o666);
-    let mut file = Builder::new().prefix(".counterfoil-").permissions(public).tempfile_in(folder)?;
+    Builder::new().prefix(".counterfoil-").permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder)
+}
+
+fn replace_regular(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary(path)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

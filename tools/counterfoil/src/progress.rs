@@ -37,6 +37,11 @@ impl Progress {
         self.bar.set_message(format!("{} receipts/s", per_second(receipts, self.elapsed())));
     }
 
+    /// So far, where nothing but steps is counted.
+    pub(crate) fn reached(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
     /// Time since it began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()

@@ -21,6 +21,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  counterfoil-verify ledger ./ledger --key ledger.vkey --seen last-year.checkpoint"
     )]
     Ledger(LedgerArgs),
+    /// Verify a bundle: the receipts of a stream or range, as `counterfoil export` wrote them
+    #[command(
+        after_help = "Example:\n  counterfoil-verify bundle INC-42.tar --key ledger.vkey --seen last-year.checkpoint"
+    )]
+    Bundle(BundleArgs),
     /// Verify that a receipt is in a ledger, by its inclusion proof
     #[command(after_help = "Example:\n  counterfoil get 42 --json > 42.json\n  counterfoil prove 42 -o 42.proof\n  \
                       counterfoil-verify proof 42.proof --receipt 42.json --key ledger.vkey")]
@@ -29,8 +34,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  counterfoil prove --consistency 1000 2000 -o grown.proof\n  \
                       counterfoil-verify consistency grown.proof --key ledger.vkey --seen kept-at-1000.checkpoint")]
     Consistency(ConsistencyArgs),
-    /// Print one receipt of a ledger directory, verified from its own segment alone
-    #[command(after_help = "Example:\n  counterfoil-verify show 42 ./ledger --self-asserted --json")]
+    /// Print one receipt of a ledger directory, verified from its own segment alone, or of a bundle
+    #[command(after_help = "Examples:\n  counterfoil-verify show 42 ./ledger --self-asserted --json\n  \
+                      counterfoil-verify show 42 INC-42.tar --key ledger.vkey")]
     Show(ShowArgs),
 }
 
@@ -38,6 +44,7 @@ impl Command {
     pub(crate) fn json(&self) -> bool {
         match self {
             Self::Ledger(args) => args.common.json,
+            Self::Bundle(args) => args.common.json,
             Self::Proof(args) => args.common.json,
             Self::Consistency(args) => args.common.json,
             Self::Show(args) => args.common.json,
@@ -63,6 +70,17 @@ pub(crate) struct LedgerArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// The bundle
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The moment holes are judged for [default: the time of the last receipt]
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) as_of: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ProofArgs {
     /// The proof, as `counterfoil prove` wrote it
     pub(crate) file: PathBuf,
@@ -85,8 +103,9 @@ pub(crate) struct ConsistencyArgs {
 pub(crate) struct ShowArgs {
     /// Leaf index of the receipt, counted from 0
     pub(crate) index: u64,
-    /// The ledger's directory
-    pub(crate) dir: PathBuf,
+    /// The ledger's directory, or a bundle
+    #[arg(value_name = "DIR-OR-BUNDLE")]
+    pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) common: Common,
     /// The moment holes are judged for [default: the time of the last receipt]

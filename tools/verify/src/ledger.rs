@@ -3,7 +3,9 @@
 use crate::cli::LedgerArgs;
 use crate::output::{Outcome, Problem, counted, item, row, safe};
 use crate::trust;
-use counterfoil_audit::{Directory, Finding, Options, Report, Severity, time_text, verify_ledger};
+use counterfoil_audit::{
+    Directory, Finding, Options, Report, Severity, TrustReport, Verdicts, time_text, verify_ledger,
+};
 use counterfoil_proof::TreeSize;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &LedgerArgs) -> Result<Outcome, Problem> {
 }
 
 /// Tells a person at the terminal how far it is.
-fn progress() -> Option<fn(TreeSize)> {
+pub(crate) fn progress() -> Option<fn(TreeSize)> {
     fn tell(size: TreeSize) {
         // Nobody reads it: nothing to do about that.
         let _ = writeln!(io::stderr().lock(), "{size} receipts read");
@@ -36,15 +38,7 @@ fn progress() -> Option<fn(TreeSize)> {
 /// The report for people.
 fn reading(report: &Report) -> String {
     let mut out = headline(report);
-    let verdicts = &report.verdicts;
-    row(
-        &mut out,
-        "verdicts",
-        &format!(
-            "{} present, {} erased, {} unlawful, {} missing, {} corrupt",
-            verdicts.present, verdicts.erased, verdicts.unlawful, verdicts.missing, verdicts.corrupt
-        ),
-    );
+    row(&mut out, "verdicts", &verdicts(&report.verdicts));
     row(&mut out, "ledger id", &report.ledger_id.map_or_else(|| "could not be read".to_owned(), |id| id.to_string()));
     let head = report.checkpoint.as_ref().map(|note| note.unverified());
     let head = head.map_or("none with a valid signature".to_owned(), |head| {
@@ -52,14 +46,14 @@ fn reading(report: &Report) -> String {
     });
     row(&mut out, "checkpoint", &head);
     row(&mut out, "checked", &checked(report));
-    row(&mut out, "trust", &trusted(report));
+    row(&mut out, "trust", &trusted(&report.trust));
     if let Some(as_of) = report.as_of {
         row(&mut out, "as of", &time_text(as_of));
     }
     if report.tail.receipts > 0 || report.tail.damaged_bytes > 0 {
         row(&mut out, "tail", &tail(report));
     }
-    findings(&mut out, report);
+    findings(&mut out, report.findings.iter().chain(&report.tail.findings));
     if !report.remarks.is_empty() {
         out.push_str("Bear in mind\n");
     }
@@ -98,16 +92,25 @@ fn checked(report: &Report) -> String {
     )
 }
 
-fn trusted(report: &Report) -> String {
-    let keys: Vec<String> = report.trust.keys.iter().map(ToString::to_string).collect();
-    let mut text = match report.trust.anchor {
+/// How many receipts have which verdict.
+pub(crate) fn verdicts(verdicts: &Verdicts) -> String {
+    format!(
+        "{} present, {} erased, {} unlawful, {} missing, {} corrupt",
+        verdicts.present, verdicts.erased, verdicts.unlawful, verdicts.missing, verdicts.corrupt
+    )
+}
+
+/// Whose signatures counted, and what the ledger was compared with.
+pub(crate) fn trusted(trust: &TrustReport) -> String {
+    let keys: Vec<String> = trust.keys.iter().map(ToString::to_string).collect();
+    let mut text = match trust.anchor {
         "self-asserted" => format!("only the ledger's own word for its key {}", keys.join(", ")),
         _ => keys.join(", "),
     };
-    if report.trust.genesis_pinned {
+    if trust.genesis_pinned {
         text.push_str("\nthe ledger id is the one given");
     }
-    for size in &report.trust.seen {
+    for size in &trust.seen {
         write!(text, "\nconsistent with the checkpoint of size {size} seen earlier").expect("strings take everything");
     }
     text
@@ -121,10 +124,10 @@ fn tail(report: &Report) -> String {
     )
 }
 
-fn findings(out: &mut String, report: &Report) {
+/// Lists findings, failures first.
+pub(crate) fn findings<'a>(out: &mut String, all: impl Iterator<Item = &'a Finding> + Clone) {
     for (title, severity) in [("Findings\n", Severity::Failure), ("Notes\n", Severity::Note)] {
-        let all = report.findings.iter().chain(&report.tail.findings);
-        let of_this: Vec<&Finding> = all.filter(|finding| finding.severity == severity).collect();
+        let of_this: Vec<&Finding> = all.clone().filter(|finding| finding.severity == severity).collect();
         if !of_this.is_empty() {
             out.push_str(title);
         }
@@ -143,6 +146,9 @@ fn findings(out: &mut String, report: &Report) {
 }
 
 fn place(finding: &Finding) -> Option<String> {
+    if let (Some(entry), Some(offset)) = (&finding.entry, finding.offset) {
+        return Some(format!("{entry}, read up to byte {offset} of the bundle"));
+    }
     let segment = finding.segment.as_ref()?;
     Some(match finding.offset {
         Some(offset) => format!("segments/{segment}, byte {offset}"),

@@ -4,6 +4,7 @@
 //!
 //! Exit codes: 0 verified; 1 verification failed; 2 usage; 3 the verification could not be completed.
 
+mod bundle;
 mod cli;
 mod consistency;
 mod ledger;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let json = cli.command.json();
     let result = match cli.command {
         Command::Ledger(args) => ledger::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Proof(args) => proof::run(&args),
         Command::Consistency(args) => consistency::run(&args),
         Command::Show(args) => show::run(&args),

@@ -1,30 +1,83 @@
-//! `counterfoil-verify show INDEX DIR`
+//! `counterfoil-verify show INDEX DIR-OR-BUNDLE`
 
+use crate::bundle;
 use crate::cli::ShowArgs;
+use crate::ledger::progress;
 use crate::output::{Outcome, Problem, item, row, safe};
 use crate::trust;
-use counterfoil_audit::{Directory, Options, ReceiptView, Shown, ShownReceipt, show_receipt, time_text};
-use counterfoil_proof::{LeafIndex, Media};
+use counterfoil_audit::{
+    BundleReport, Directory, Finding, Options, ReceiptView, Shown, ShownReceipt, Verdict, show_in_bundle, show_receipt,
+    time_text,
+};
+use counterfoil_proof::{LeafIndex, Media, Origin};
 
-const NEXT: &str = "run `counterfoil-verify ledger` on the directory for the whole report";
+const NEXT: &str = "run `counterfoil-verify ledger` on the directory, or `bundle` on the file, for the whole report";
 
 pub(crate) fn run(args: &ShowArgs) -> Result<Outcome, Problem> {
     let trust = args.common.trust()?;
     let as_of = trust::as_of(args.as_of.as_deref())?;
     let options = Options { as_of, ..Options::default() };
     let index = LeafIndex(args.index);
-    let answer = show_receipt(&Directory::new(&args.dir), &trust, &options, index)?;
-    let first =
-        answer.findings.first().map_or(String::new(), |finding| format!("; the first finding: {}", finding.message));
-    let Some(receipt) = &answer.receipt else {
+    let (receipt, context) = if args.path.is_file() {
+        let options = Options { progress: progress(), ..options };
+        Context::of_bundle(show_in_bundle(bundle::reader(&args.path)?, &trust, &options, index)?)
+    } else {
+        Context::of_ledger(show_receipt(&Directory::new(&args.path), &trust, &options, index)?)
+    };
+    let first = context.first.as_ref().map_or(String::new(), |first| format!("; the first finding: {first}"));
+    let Some(receipt) = receipt else {
         return Err(Problem::failed(format!("receipt {index} cannot be read{first}"), NEXT));
     };
     if receipt.checkpoint.is_none() {
         let message = format!("receipt {index} cannot be shown to be in a signed checkpoint{first}");
         return Err(Problem::failed(message, NEXT));
     }
-    let text = if args.common.json { view(receipt).to_json() + "\n" } else { reading(receipt, &answer) };
-    Ok(Outcome { text, verified: answer.verified() })
+    let text = if args.common.json { view(&receipt).to_json() + "\n" } else { reading(&receipt, &context) };
+    Ok(Outcome { text, verified: context.verified })
+}
+
+/// What is said of a receipt by where it was found.
+struct Context {
+    verified: bool,
+    origin: Option<Origin>,
+    /// What was found first, and what of it fails the receipt.
+    first: Option<String>,
+    failure: Option<String>,
+    place: (&'static str, String),
+    remarks: Vec<String>,
+}
+
+impl Context {
+    fn of_ledger(shown: Shown) -> (Option<ShownReceipt>, Self) {
+        let failure = shown.failures().next().map(message);
+        let context = Self {
+            verified: shown.verified(),
+            first: shown.findings.first().map(message),
+            failure,
+            place: ("segment", shown.segment),
+            remarks: shown.remarks.into_iter().map(str::to_owned).collect(),
+            origin: shown.origin,
+        };
+        (shown.receipt, context)
+    }
+
+    fn of_bundle((receipt, report): (Option<ShownReceipt>, BundleReport)) -> (Option<ShownReceipt>, Self) {
+        let present = receipt.as_ref().is_some_and(|receipt| receipt.verdict == Verdict::Present);
+        let failure = report.failures().next().map(message);
+        let context = Self {
+            verified: report.verified() && present,
+            first: report.findings.first().map(message),
+            failure,
+            place: ("bundle", report.scope.map_or_else(|| "unknown scope".to_owned(), |scope| scope.to_string())),
+            remarks: report.remarks,
+            origin: report.origin,
+        };
+        (receipt, context)
+    }
+}
+
+fn message(finding: &Finding) -> String {
+    finding.message.clone()
 }
 
 fn view(shown: &ShownReceipt) -> ReceiptView<'_> {
@@ -36,13 +89,13 @@ fn view(shown: &ShownReceipt) -> ReceiptView<'_> {
     }
 }
 
-fn reading(shown: &ShownReceipt, answer: &Shown) -> String {
+fn reading(shown: &ShownReceipt, context: &Context) -> String {
     let envelope = &shown.envelope;
-    let word = if answer.verified() { "VERIFIED" } else { "FAILED" };
-    let origin = answer.origin.as_ref().map_or("an unnamed ledger", |origin| origin.as_str());
+    let word = if context.verified { "VERIFIED" } else { "FAILED" };
+    let origin = context.origin.as_ref().map_or("an unnamed ledger", |origin| origin.as_str());
     let mut out = format!("{word} receipt {} of {} is {}\n", envelope.index, safe(origin), shown.verdict.name());
-    if let Some(first) = answer.failures().next() {
-        row(&mut out, "first", &first.message);
+    if let Some(first) = &context.failure {
+        row(&mut out, "first", first);
     }
     row(&mut out, "stream", &format!("{} {}", envelope.stream, envelope.stream_seq));
     row(&mut out, "kind", envelope.kind.as_str());
@@ -64,9 +117,10 @@ fn reading(shown: &ShownReceipt, answer: &Shown) -> String {
         let head = note.unverified();
         row(&mut out, "checkpoint", &format!("size {}, root {}, signature valid", head.size, head.root));
     }
-    row(&mut out, "segment", &answer.segment);
+    let (label, place) = &context.place;
+    row(&mut out, label, place);
     out.push_str("Bear in mind\n");
-    for remark in &answer.remarks {
+    for remark in &context.remarks {
         item(&mut out, remark, &[]);
     }
     out

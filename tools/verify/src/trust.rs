@@ -20,7 +20,7 @@ pub(crate) fn read(path: &Path, len_max: usize) -> Result<Vec<u8>, Problem> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "files named on the command line are opened here and nowhere else")]
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 

@@ -12,12 +12,12 @@ use counterfoil_proof::{SignedCheckpoint, TreeSize, TrustPolicy};
 const REWRITABLE: &str = "no checkpoint seen earlier was given (--seen): whoever holds the checkpoint key could have \
                           rewritten everything, and an older copy of the whole directory cannot be told from the \
                           current one";
-const SELF_ASSERTED: &str = "the key was taken from the ledger itself (--self-asserted): this shows that the ledger \
+pub(crate) const SELF_ASSERTED: &str = "the key was taken from the ledger itself (--self-asserted): this shows that the ledger \
                              fits together, not whose it is";
 const SOME_SIGNATURES: &str =
     "signatures were checked at segment ends and the head; --all-signatures checks every frame's";
-const ONE_ROOT: &str = "one root principal alone can grant every role (threshold 1)";
-const NO_ROOT: &str = "genesis names no root principal: this ledger never has an authority";
+pub(crate) const ONE_ROOT: &str = "one root principal alone can grant every role (threshold 1)";
+pub(crate) const NO_ROOT: &str = "genesis names no root principal: this ledger never has an authority";
 const REPLACED: &str =
     "stream indexes were replaced while the ledger was read and were not compared; nothing rests on them";
 const LOSSES: &str = "receipts could not be read: streams, links and rules that pass through them were judged as far as \

@@ -35,5 +35,6 @@ mod streams;
 mod verify;
 mod window;
 
+pub(crate) use finish::{NO_ROOT, ONE_ROOT, SELF_ASSERTED};
 pub use show::{Shown, ShownReceipt, show_receipt};
 pub use verify::verify_ledger;

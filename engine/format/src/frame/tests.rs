@@ -185,6 +185,8 @@ proptest! {
         fuzzing::receipt_record(&bytes);
         fuzzing::stream_directory(&bytes);
         fuzzing::stream_block(&bytes);
+        fuzzing::tar_header(&bytes);
+        fuzzing::proof_record(&bytes);
     }
 }
 

@@ -3,13 +3,18 @@
 mod sealed;
 
 use counterfoil_format::frame::{BatchLabel, CommitSignature, FrameBuilder, FrameCommit, FrameStart, Stored};
-use counterfoil_format::{ByteOffset, FRAME_ALIGN, Generation, HeadSlot, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId};
+use counterfoil_format::{
+    ByteOffset, FRAME_ALIGN, Generation, HeadSlot, ProofRecord, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId,
+};
 use counterfoil_proof::{
     CheckpointSigner, ClassId, CommitmentAlgorithm, ConsistencyFile, ConsistencyProof, Envelope, Frontier, Hash,
     InclusionFile, InclusionProof, Kind, LeafIndex, Link, Media, Origin, Principal, Salt, SignatureType,
     SignedCheckpoint, StreamName, StreamSeq, Subject, Timestamp, TreeSize, TrustPolicy, hex,
 };
-use counterfoil_rules::{GENESIS_KIND, Genesis, RELEASE_DELAY_DEFAULT, Recovered, ledger_writer, to_canonical};
+use counterfoil_rules::{
+    BundleHead, ExportScope, Exported, GENESIS_KIND, Genesis, RELEASE_DELAY_DEFAULT, Recovered, ledger_writer,
+    to_canonical,
+};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
@@ -74,6 +79,9 @@ pub(crate) fn all() -> BTreeMap<&'static str, String> {
         ("genesis-record", lines_of_hex(&ledger.genesis_record())),
         ("manifest", lines_of_hex(&ledger.manifest())),
         ("recovered-payload", line(recovered())),
+        ("exported-payload", line(ledger.exported())),
+        ("bundle-json", line(ledger.bundle_head())),
+        ("proof-record", lines_of_hex(&ledger.proof_record())),
     ])
 }
 
@@ -157,6 +165,36 @@ impl Example {
     fn consistency(&self) -> ConsistencyFile {
         let proof = ConsistencyProof { old: TreeSize(1), new: TreeSize(2), hashes: vec![self.second.leaf_hash()] };
         ConsistencyFile { proof, checkpoint: self.trees[1].1.clone(), old_root: self.trees[0].0.root() }
+    }
+
+    fn scope(&self) -> ExportScope {
+        ExportScope::Stream(self.second.stream.clone())
+    }
+
+    fn exported(&self) -> String {
+        let head = self.second.leaf_hash();
+        let exported = Exported { scope: self.scope(), size: TreeSize(2), count: 1, head };
+        String::from_utf8(exported.to_payload().unwrap()).unwrap()
+    }
+
+    /// The digest of the document is made up: the document cannot hold its own.
+    fn bundle_head(&self) -> String {
+        let head = BundleHead {
+            ledger_id: self.genesis.leaf_hash(),
+            origin: self.signer.verifier().name().clone(),
+            scope: self.scope(),
+            size: TreeSize(2),
+            count: 1,
+            statement: Some(LeafIndex(2)),
+            document: Hash(counting(0xb0)),
+        };
+        String::from_utf8(head.to_json().unwrap()).unwrap()
+    }
+
+    fn proof_record(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ProofRecord { hashes: self.inclusion().proof.hashes }.encode_into(&mut bytes);
+        bytes
     }
 
     /// The files are not only written as shown: they verify.

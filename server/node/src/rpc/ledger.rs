@@ -3,7 +3,7 @@
 use crate::limits::PAGE_BYTES_MAX;
 use crate::node::Node;
 use crate::rpc::observe::observed;
-use crate::rpc::{append, page, wire};
+use crate::rpc::{append, export, page, wire};
 use crate::status::Failure;
 use counterfoil_api::v1::ledger_server::Ledger;
 use counterfoil_api::{PAGE_RECEIPTS_DEFAULT, PAGE_RECEIPTS_MAX, v1};
@@ -67,6 +67,7 @@ fn page_size(asked: u32) -> usize {
 #[tonic::async_trait]
 impl Ledger for LedgerService {
     type AppendStreamStream = BoxStream<v1::AppendStreamResponse>;
+    type ExportStream = BoxStream<v1::ExportResponse>;
 
     async fn get_ledger(
         &self,
@@ -149,5 +150,9 @@ impl Ledger for LedgerService {
             Ok(v1::ProveConsistencyResponse { proof: proof.to_string() })
         })
         .await
+    }
+
+    async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        observed("Export", export::stream(self.0.clone(), request.into_inner())).await
     }
 }

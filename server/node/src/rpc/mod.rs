@@ -2,6 +2,7 @@
 
 mod admin;
 mod append;
+mod export;
 mod ledger;
 mod observe;
 mod page;

@@ -4,10 +4,10 @@ use crate::status::Failure;
 use bytes::{Bytes, BytesMut};
 use counterfoil_api::{ConversionError, DEFAULT_CLASS, PROOFS_MAX, parse, v1};
 use counterfoil_engine::{
-    Appended, CatalogStatus, Health, Identity, Ledger, Limits, ListedStream, NewReceipt, Receipt, SegmentStatus,
-    Selection, Status,
+    Appended, CatalogStatus, ExportScope, ExportSummary, Health, Identity, Ledger, Limits, ListedStream, NewReceipt,
+    Receipt, SegmentStatus, Selection, Status,
 };
-use counterfoil_proof::{ClassId, Hash, InclusionFile, Kind, LeafIndex, StreamName, StreamSeq};
+use counterfoil_proof::{ClassId, Hash, InclusionFile, Kind, LeafIndex, StreamName, StreamSeq, TreeSize};
 
 /// Reads the receipts of a batch.
 pub(crate) fn receipts(
@@ -81,6 +81,25 @@ pub(crate) fn selection(wire: Option<v1::read_request::Selection>) -> Result<Sel
             let stream = parse::stream("stream", &wire.stream).map_err(|error| error.within("stream"))?;
             Ok(Selection::Stream { stream, from: StreamSeq(wire.from_seq) })
         }
+    }
+}
+
+/// Reads which receipts are to be exported.
+pub(crate) fn scope(wire: Option<v1::export_request::Scope>) -> Result<ExportScope, ConversionError> {
+    use v1::export_request::Scope as Wire;
+    match parse::required("scope", wire)? {
+        Wire::Stream(stream) => Ok(ExportScope::Stream(parse::stream("stream", &stream)?)),
+        Wire::Range(range) => Ok(ExportScope::Range { from: LeafIndex(range.from), to: TreeSize(range.to) }),
+    }
+}
+
+/// Writes what a bundle holds.
+pub(crate) fn summary(summary: &ExportSummary) -> v1::ExportSummary {
+    v1::ExportSummary {
+        receipts: summary.receipts,
+        size: summary.size.0,
+        statement: summary.statement.map(|index| index.0),
+        checkpoint: summary.checkpoint.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod appending;
 mod contract;
+mod exporting;
 mod listing;
 mod reading;
 mod stopping;

@@ -4,6 +4,7 @@ mod append;
 mod catalog;
 mod checkpoint;
 mod demo;
+mod export;
 mod get;
 mod ingest;
 mod init;
@@ -41,6 +42,7 @@ async fn run_on_runtime(command: Command, output: &Output) -> Result<(), Failure
         Command::Checkpoint(args) => output.show(&checkpoint::run(&args).await?),
         Command::Status(args) => output.show(&status::run(&args).await?),
         Command::Prove(args) => prove::run(&args, output).await,
+        Command::Export(args) => output.show(&export::run(&args, output).await?),
         Command::Seal(args) => output.show(&seal::run(&args).await?),
         Command::Catalog(CatalogArgs { command: CatalogCommand::Rebuild(args) }) => {
             output.show(&catalog::rebuild(&args)?)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 mod exit_codes;
+mod exporting;
 mod history;
 mod ingest;
 mod round_trips;
