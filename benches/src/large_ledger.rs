@@ -14,6 +14,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
+/// Name of the part that fills a ledger.
+pub(crate) const FILLER: &str = "large-ledger-fill";
 /// Name of the part that opens a ledger and measures.
 pub(crate) const OPENER: &str = "large-ledger-open";
 /// Name of the part that appends until it is killed.
@@ -30,25 +32,22 @@ pub(crate) fn run(receipts: u64, directory: &Path) -> anyhow::Result<()> {
     let directory = tempfile::tempdir_in(directory)?;
     let path = directory.path();
     println!("{receipts} receipts with payloads of {PAYLOAD} bytes in {STREAMS} streams, batches of {BATCH}");
-    let (bytes, elapsed) = time(|| fill(path, receipts));
-    let bytes = bytes?;
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let (rate, each) = (receipts as f64 / elapsed.as_secs_f64(), bytes as f64 / receipts as f64);
-    println!("filled      {:.0} receipts/s, {each:.1} bytes on disk each, peak memory {} MiB", rate, peak_mib()?);
+    part(FILLER, path, &[&receipts.to_string()], "filled")?;
     for _ in 0..OPENINGS {
-        measure(path, "after close")?;
+        part(OPENER, path, &[], "after close")?;
     }
     for _ in 0..OPENINGS {
         kill_a_writer(path)?;
-        measure(path, "after kill")?;
+        part(OPENER, path, &[], "after kill")?;
     }
     Ok(())
 }
 
-/// Runs the measuring part in a process of its own.
-fn measure(path: &Path, what: &str) -> anyhow::Result<()> {
-    let output = Command::new(std::env::current_exe()?).arg(OPENER).arg(path).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "opening failed");
+/// Runs one part in a process of its own, and shows what it printed.
+fn part(name: &str, path: &Path, rest: &[&str], what: &str) -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.arg(name).arg(path).args(rest).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{name} failed");
     print!("{what:<11} {}", String::from_utf8(output.stdout)?);
     Ok(())
 }
@@ -64,7 +63,16 @@ fn kill_a_writer(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill(path: &Path, receipts: u64) -> anyhow::Result<u64> {
+/// Fills a ledger and prints one line of figures.
+pub(crate) fn fill(path: &Path, receipts: u64) -> anyhow::Result<()> {
+    let (bytes, elapsed) = time(|| write_all(path, receipts));
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let (rate, each) = (receipts as f64 / elapsed.as_secs_f64(), bytes? as f64 / receipts as f64);
+    println!("{rate:.0} receipts/s, {each:.1} bytes on disk each, peak memory {} MiB", peak_mib()?);
+    Ok(())
+}
+
+fn write_all(path: &Path, receipts: u64) -> anyhow::Result<u64> {
     let environment = Environment::real(path);
     let new = NewLedger {
         origin: Origin::new("bench.example").context("a constant")?,
@@ -145,17 +153,18 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<()> {
         }
         Ok(median(&mut times))
     };
-    let get = each(&|n| Ok(drop(ledger.get(LeafIndex(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % size))?)))?;
-    let prove = each(&|n| Ok(drop(ledger.prove_inclusion(LeafIndex(n.wrapping_mul(0x2545_F491_4F6C_DD1D) % size))?)))?;
+    let scattered = |n: u64| LeafIndex(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % size);
+    let get = each(&|n| ledger.get(scattered(n)).map(drop).map_err(Into::into))?;
+    let prove = each(&|n| ledger.prove_inclusion(scattered(n + LOOKUPS)).map(drop).map_err(Into::into))?;
     let read = each(&|n| {
         let selection = Selection::Stream { stream: stream(n * 7 + 1), from: StreamSeq(0) };
-        Ok(drop(ledger.read(&selection, None, 10, usize::MAX)?))
+        ledger.read(&selection, None, 10, usize::MAX).map(drop).map_err(Into::into)
     })?;
-    let known = each(&|n| Ok(drop(ledger.admit(batch(n * 13 + 5, 1))?)))?;
+    let known = each(&|n| ledger.admit(batch(n * 13 + 5, 1)).map(drop).map_err(Into::into))?;
     let new = each(&|n| {
         let mut batch = batch(n, 1);
         batch.receipts[0].stream = StreamName::new(&format!("new/{n:07}"))?;
-        Ok(drop(ledger.admit(batch)?))
+        ledger.admit(batch).map(drop).map_err(Into::into)
     })?;
     println!(
         "opened in {:>5.0} ms, {opened:>4} MiB; get {get:.0} us, prove {prove:.0} us, first ten of a stream {read:.0} us, \

@@ -35,6 +35,10 @@ fn main() -> anyhow::Result<()> {
             let receipts = arguments.get(1).context(USAGE)?;
             large_ledger::run(receipts.parse().context(USAGE)?, &directory(2))
         }
+        Some(large_ledger::FILLER) => {
+            let receipts = arguments.get(2).context(USAGE)?;
+            large_ledger::fill(arguments.get(1).context(USAGE)?.as_ref(), receipts.parse().context(USAGE)?)
+        }
         Some(large_ledger::OPENER) => large_ledger::open(arguments.get(1).context(USAGE)?.as_ref()),
         Some(large_ledger::WRITER) => large_ledger::write(arguments.get(1).context(USAGE)?.as_ref()),
         _ => bail!(USAGE),

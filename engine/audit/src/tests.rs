@@ -4,6 +4,7 @@ mod crossing;
 mod damage;
 mod derived;
 mod every_byte;
+mod exported;
 mod files;
 mod forgery;
 mod live;
@@ -13,6 +14,7 @@ mod trust;
 
 use crate::testing::{Ledger, Scratch, draft, sixteen, trust};
 use crate::{AuditError, Code, Directory, Options, Report, Severity, Verdicts, show_receipt, verify_ledger};
+use core::num::NonZeroUsize;
 use counterfoil_proof::{CommitmentAlgorithm, LeafIndex};
 
 /// The sealed segment of [`sixteen`]: receipts 0 to 7.
@@ -40,6 +42,20 @@ fn frame_of(ledger: &Ledger, index: usize) -> (usize, usize) {
     let spot = &ledger.spots[index];
     let start = usize::try_from(spot.frame).unwrap();
     (start, start + usize::try_from(spot.frame_len).unwrap().next_multiple_of(4096))
+}
+
+fn on_threads(ledger: &Ledger, threads: usize) -> Report {
+    let options = Options { threads: NonZeroUsize::new(threads), all_signatures: threads == 0, ..Options::default() };
+    verify_ledger(&ledger.memory, &trust(), &options).unwrap()
+}
+
+/// The report of one thread, after the others gave the same.
+fn same_on_any(ledger: &Ledger) -> Report {
+    let one = on_threads(ledger, 1);
+    for threads in [2, 5] {
+        assert_eq!(on_threads(ledger, threads), one, "{threads} threads");
+    }
+    one
 }
 
 #[test]

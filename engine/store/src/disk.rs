@@ -148,14 +148,21 @@ pub(crate) fn write_zeros(file: &(impl DiskFile + ?Sized), from: u64, to: u64) -
 /// Reads exactly `len` bytes.
 pub(crate) fn read_exact(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
+    read_into(file, offset, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads exactly `len` bytes into a buffer, which then holds nothing else.
+pub(crate) fn read_into(file: &dyn DiskFile, offset: u64, len: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.resize(len, 0);
     let mut at = 0;
     while at < len {
-        match file.read_at(&mut bytes[at..], offset + at as u64)? {
+        match file.read_at(&mut buffer[at..], offset + at as u64)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => at += read,
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads a whole file of at most `len_max` bytes.

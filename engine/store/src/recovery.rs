@@ -1,7 +1,7 @@
 //! Recovery: from what is found behind the last accepted frame to what is done about it.
 
 use crate::chain::{Chain, Tally};
-use crate::disk::{Disk, DiskFile, read_exact};
+use crate::disk::{Disk, DiskFile, read_into};
 use crate::planted::{PlantedBug, planted};
 use crate::segment::{self, SegmentError};
 use counterfoil_format::frame::{FRAME_HEADER_LEN, Frame, FrameCommit, FrameHeader, Stored};
@@ -113,12 +113,13 @@ pub(crate) fn scan(
         tail: Tail::Empty,
         mark: TreeSize(0),
     };
-    while let Some(bytes) = read_frame(file, scan.end)? {
+    let mut buffer = Vec::new();
+    while let Some(bytes) = read_frame(file, scan.end, &mut buffer)? {
         let decode = match planted(disk, PlantedBug::IgnoreFrameChecksum) {
             true => Frame::decode_ignoring_checksum,
             false => Frame::decode,
         };
-        let Ok(frame) = decode(&bytes) else { break };
+        let Ok(frame) = decode(bytes) else { break };
         let Some(growth) = scan.grow(&frame, head) else { break };
         // A frame and the zeros behind it are one write: where the zeros are damaged, it was never acknowledged.
         if !padding_is_zero(file, scan.end.plus(bytes.len() as u64))? {
@@ -188,9 +189,10 @@ impl Scan {
         }
         self.tail = Tail::Damaged { end };
         let mut at = self.end.plus(FRAME_ALIGN);
+        let mut buffer = Vec::new();
         while at < end {
-            if let Some(bytes) = read_frame(file, at)?
-                && let Ok(frame) = Frame::decode(&bytes)
+            if let Some(bytes) = read_frame(file, at, &mut buffer)?
+                && let Ok(frame) = Frame::decode(bytes)
                 && frame.header().start.nonce == self.header.nonce
                 && checkpoint_of(frame.commit(), &self.header.origin).is_some_and(|found| is_signed(&found, key))
             {
@@ -215,18 +217,24 @@ pub(crate) fn is_signed(checkpoint: &SignedCheckpoint, key: &VerifierKey) -> boo
     note.signatures().iter().any(|signature| key.verifies(note.text(), signature))
 }
 
-/// The bytes of what may be a frame; `None` when no header is there or the file ends before the frame does.
-fn read_frame(file: &dyn DiskFile, at: ByteOffset) -> io::Result<Option<Vec<u8>>> {
-    let end_of_file = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
-    let header = match read_exact(file, at.0, FRAME_HEADER_LEN) {
-        Ok(bytes) => FrameHeader::decode(&bytes),
-        Err(error) if end_of_file(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let Ok(header) = header else { return Ok(None) };
-    match read_exact(file, at.0, header.frame_len) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if end_of_file(&error) => Ok(None),
+/// The bytes of what may be a frame, read into a buffer that is used again; `None` when no header is there or the file
+/// ends before the frame does.
+fn read_frame<'b>(file: &dyn DiskFile, at: ByteOffset, buffer: &'b mut Vec<u8>) -> io::Result<Option<&'b [u8]>> {
+    if !reaches(read_into(file, at.0, FRAME_HEADER_LEN, buffer))? {
+        return Ok(None);
+    }
+    let Ok(header) = FrameHeader::decode(buffer) else { return Ok(None) };
+    if !reaches(read_into(file, at.0, header.frame_len, buffer))? {
+        return Ok(None);
+    }
+    Ok(Some(buffer))
+}
+
+/// False when the file ends before what was read.
+fn reaches(read: io::Result<()>) -> io::Result<bool> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
 }

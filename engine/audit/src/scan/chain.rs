@@ -79,6 +79,8 @@ pub(super) struct Chain {
     pub(super) nodes: Vec<(NodeCoordinate, NodeHash)>,
     /// How often receipts were lost so far in this segment: a stream's head from before a loss may be out of date.
     pub(super) losses: u32,
+    /// Which receipts these were: tree sizes before and behind them.
+    pub(super) lost: Vec<(TreeSize, TreeSize)>,
     /// Tree sizes whose root is asked for.
     watched: BTreeSet<u64>,
     pub(super) roots: BTreeMap<u64, RootHash>,
@@ -94,7 +96,8 @@ pub(super) struct Grown {
 impl Chain {
     pub(super) fn new(state: State, watched: BTreeSet<u64>) -> Self {
         let roots = watched.contains(&0).then(|| (0, Hash::of_empty_tree())).into_iter().collect();
-        Self { state, leaves: Leaves::default(), nodes: Vec::new(), losses: 0, watched, roots }
+        let (leaves, nodes, lost) = (Leaves::default(), Vec::new(), Vec::new());
+        Self { state, leaves, nodes, losses: 0, lost, watched, roots }
     }
 
     /// The tree after these leaves; `None` when it is not known.
@@ -141,6 +144,7 @@ impl Chain {
         state.prev = leaves.and_then(|leaves| leaves.last().copied());
         state.control = None;
         state.time_is_known = false;
+        self.lost.push((state.next, to));
         state.next = to;
         self.losses += 1;
     }

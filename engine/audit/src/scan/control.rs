@@ -3,13 +3,14 @@
 use super::context::Context;
 use super::files::{io, open};
 use super::segment::Judged;
+use super::statements::Statement;
 use crate::error::AuditError;
 use crate::report::{Code, Finding, Verdict};
 use crate::source::SourceFile;
 use counterfoil_format::frame::{FrameEntry, Stored};
 use counterfoil_format::{ByteOffset, ReceiptRecord};
 use counterfoil_proof::{Envelope, LeafIndex, RootHash, Salt, TreeSize};
-use counterfoil_rules::{ControlReceipt, Rules};
+use counterfoil_rules::{ControlReceipt, EXPORTED_KIND, Exported, Rules};
 
 /// Copy of the control receipts of sealed segments.
 pub(super) const CONTROL: &str = "control";
@@ -45,6 +46,7 @@ pub(super) struct Kept {
 pub(super) struct ControlFold {
     pub(super) rules: Option<Rules>,
     pub(super) kept: Vec<Kept>,
+    pub(super) statements: Vec<Statement>,
 }
 
 impl ControlFold {
@@ -76,6 +78,10 @@ impl ControlFold {
             Ok(rules) => {
                 let kept = rules.recovered().get(recoveries).and_then(counterfoil_rules::Recovered::kept);
                 self.rules = Some(rules);
+                if control.envelope.kind.as_str() == EXPORTED_KIND {
+                    let exported = Exported::from_payload(payload).ok();
+                    self.statements.extend(exported.map(|exported| Statement { index, exported }));
+                }
                 let (size, root) = kept?;
                 match control.before {
                     (before, Some(actual)) if before == size => misstated(size, root, actual),

@@ -213,6 +213,14 @@ impl Join<'_, '_> {
             (self.stream_indexes.replaced > 0, REPLACED),
             (self.losses > 0, LOSSES),
         ];
-        remarks.into_iter().filter(|(applies, _)| *applies).map(|(_, remark)| remark.to_owned()).collect()
+        let unjudged = self.unjudged.first().map(|first| {
+            let count = self.unjudged.len();
+            format!(
+                "statements of exports that rest on receipts which could not be read were not judged: {count}, from \
+                 receipt {first} on"
+            )
+        });
+        let remarks = remarks.into_iter().filter(|(applies, _)| *applies).map(|(_, remark)| remark.to_owned());
+        remarks.chain(unjudged).collect()
     }
 }

@@ -25,6 +25,12 @@ pub(super) struct Join<'c, 'a> {
     pub(super) state: State,
     /// How often receipts were lost so far.
     pub(super) losses: u32,
+    /// Which receipts these were: tree sizes before and behind them.
+    pub(super) lost: Vec<(TreeSize, TreeSize)>,
+    /// First indices of segments in which not every frame counts.
+    pub(super) damaged: BTreeSet<LeafIndex>,
+    /// Statements of exports that rest on receipts that were lost.
+    pub(super) unjudged: Vec<LeafIndex>,
     pub(super) streams: Streams,
     pub(super) controls: ControlFold,
     pub(super) control_file: ControlFile,
@@ -33,7 +39,7 @@ pub(super) struct Join<'c, 'a> {
     pub(super) signatures: Signatures,
     pub(super) last_frame: Option<(TreeSize, Place)>,
     pub(super) roots: BTreeMap<u64, RootHash>,
-    book: LeafBook,
+    pub(super) book: LeafBook,
 }
 
 impl<'c, 'a> Join<'c, 'a> {
@@ -43,6 +49,9 @@ impl<'c, 'a> Join<'c, 'a> {
             account,
             state: State::empty(),
             losses: 0,
+            lost: Vec::new(),
+            damaged: BTreeSet::new(),
+            unjudged: Vec::new(),
             streams: Streams::default(),
             controls: ControlFold::default(),
             control_file: ControlFile::open(context)?,
@@ -61,6 +70,7 @@ impl<'c, 'a> Join<'c, 'a> {
         if self.state.next < first {
             let place = Place { segment: judged.name.clone(), offset: ByteOffset(0) };
             self.account.settle(missing(self.state.next, first, Some(&place)));
+            self.lost.push((self.state.next, first));
             self.state = State::unknown(first, self.state.time);
             self.losses += 1;
         }
@@ -126,6 +136,10 @@ impl<'c, 'a> Join<'c, 'a> {
         notes.into_iter().flatten().for_each(|note| self.account.report(note));
         self.book.add(&mut judged);
         self.losses += judged.chain.losses;
+        if judged.damaged || judged.chain.losses > 0 {
+            self.damaged.insert(judged.plan.entry.id.0);
+        }
+        self.lost.append(&mut judged.chain.lost);
         self.control_receipts += judged.control_receipts;
         self.signatures.frames += judged.signatures.frames;
         self.signatures.valid += judged.signatures.valid;

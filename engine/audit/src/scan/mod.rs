@@ -29,6 +29,7 @@ mod seal;
 mod segment;
 mod segment_file;
 mod show;
+mod statements;
 mod stream_index;
 mod stream_runs;
 mod streams;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 /// Last receipt of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamHead {
+    pub(super) index: LeafIndex,
     pub(super) seq: StreamSeq,
     pub(super) leaf: LeafHash,
     pub(super) closed: bool,
@@ -52,8 +53,9 @@ pub(super) struct StreamProblem {
 impl StreamRuns {
     /// Adds a receipt, and says what is wrong with its place behind the stream's receipts in this segment.
     pub(super) fn push(&mut self, envelope: &Envelope, leaf: LeafHash, losses: u32) -> Option<StreamProblem> {
-        let position = Position { index: envelope.index, seq: envelope.stream_seq, prev: envelope.stream_prev, losses };
-        let mut last = StreamHead { seq: envelope.stream_seq, leaf, closed: envelope.closes_stream, losses };
+        let (index, seq) = (envelope.index, envelope.stream_seq);
+        let position = Position { index, seq, prev: envelope.stream_prev, losses };
+        let mut last = StreamHead { index, seq, leaf, closed: envelope.closes_stream, losses };
         if let Some(known) = self.by_name.get(&envelope.stream).copied() {
             self.belongs(envelope.index, known);
             let run = &mut self.runs[known as usize];

@@ -46,6 +46,7 @@ pub fn verify_ledger(source: &dyn Source, trust: &Trust, options: &Options) -> R
     };
     in_order(plans.len(), threads(options), judge, |_, judged| join.add(judged?))?;
     join.check_kept(&plans)?;
+    join.check_stated(&plans)?;
     for finding in check_other_files(source, &context.listed)? {
         join.account.report(finding);
     }

@@ -3,27 +3,12 @@
 use super::*;
 use crate::Finding;
 use crate::testing::{Draft, five_segments, scratch_of_five_segments};
-use core::num::NonZeroUsize;
 use counterfoil_format::{Manifest, SegmentHeader, SegmentState};
 use counterfoil_proof::{Envelope, Hash, Link, StreamSeq, Timestamp};
 use counterfoil_rules::{RECOVERED_KIND, Recovered, to_canonical};
 
 const SECOND: &str = "segments/00000000000000000013.0.seg";
 const THIRD: &str = "segments/00000000000000000025.0.seg";
-
-fn on_threads(ledger: &Ledger, threads: usize) -> Report {
-    let options = Options { threads: NonZeroUsize::new(threads), all_signatures: threads == 0, ..Options::default() };
-    verify_ledger(&ledger.memory, &trust(), &options).unwrap()
-}
-
-/// The report of one thread, after the others gave the same.
-fn same_on_any(ledger: &Ledger) -> Report {
-    let one = on_threads(ledger, 1);
-    for threads in [2, 5] {
-        assert_eq!(on_threads(ledger, threads), one, "{threads} threads");
-    }
-    one
-}
 
 #[test]
 fn a_whole_ledger_of_many_segments_is_verified_on_any_number_of_threads() {

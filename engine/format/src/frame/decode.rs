@@ -17,11 +17,17 @@ pub struct FrameIndex {
     slots: Vec<Slot>,
 }
 
-/// A name with the types it can stand for.
+/// A name as each of the types it is used as.
+#[derive(Default)]
 struct Name {
-    stream: Result<StreamName, NameError>,
-    kind: Result<Kind, NameError>,
-    writer: Result<Principal, NameError>,
+    stream: Option<Result<StreamName, NameError>>,
+    kind: Option<Result<Kind, NameError>>,
+    writer: Option<Result<Principal, NameError>>,
+}
+
+fn used<T: Clone>(name: &Option<Result<T, NameError>>, field: &'static str) -> Result<T, FormatError> {
+    let name = name.clone().expect("a name was read as what the heads use it as");
+    name.map_err(|error| FormatError::Name { field, error })
 }
 
 impl FrameIndex {
@@ -45,6 +51,7 @@ impl FrameIndex {
         }
         let names = decode_names(part(parts.names..parts.heads)?, header.names)?;
         let heads = decode_heads(part(parts.heads..parts.table)?, &header, &batches, names.len())?;
+        let names = names_as_used(&names, &heads);
         let slots = table::decode_slots(part(parts.table..parts.payloads)?, header.receipts, header.payload_len)?;
         Ok(Self { header, batches, names, heads, slots })
     }
@@ -67,11 +74,10 @@ impl FrameIndex {
     /// [`FormatError`] when names or fields break the rules of envelopes.
     pub fn envelope(&self, at: usize, mut leaf_of: impl FnMut(usize) -> LeafHash) -> Result<Envelope, FormatError> {
         let head = &self.heads[at];
-        let named = |field| move |error| FormatError::Name { field, error };
         let names = HeadNames {
-            stream: self.names[usize::from(head.stream)].stream.clone().map_err(named("stream"))?,
-            kind: self.names[usize::from(head.kind)].kind.clone().map_err(named("kind"))?,
-            writer: self.names[usize::from(head.writer)].writer.clone().map_err(named("writer"))?,
+            stream: used(&self.names[usize::from(head.stream)].stream, "stream")?,
+            kind: used(&self.names[usize::from(head.kind)].kind, "kind")?,
+            writer: used(&self.names[usize::from(head.writer)].writer, "writer")?,
         };
         head.envelope(&self.header.start, at, names, &mut leaf_of)
     }
@@ -82,9 +88,9 @@ impl FrameIndex {
     /// [`FormatError::Name`] when the name breaks the rules of streams.
     pub fn stream_of(&self, at: usize) -> Result<(&StreamName, StreamSeq), FormatError> {
         let head = &self.heads[at];
-        let stream = &self.names[usize::from(head.stream)].stream;
-        let stream = stream.as_ref().map_err(|error| FormatError::Name { field: "stream", error: *error })?;
-        Ok((stream, head.stream_seq))
+        let stream = self.names[usize::from(head.stream)].stream.as_ref();
+        let stream = stream.expect("a name was read as what the heads use it as").as_ref();
+        Ok((stream.map_err(|error| FormatError::Name { field: "stream", error: *error })?, head.stream_seq))
     }
 
     /// Salt of the payload at place `at`, and where in the frame it is; `None` when it is erased.
@@ -181,23 +187,35 @@ fn name_at(names: &[u8], number: u16) -> Result<&[u8], FormatError> {
     Ok(input.bytes(len)?)
 }
 
-fn decode_names(bytes: &[u8], count: usize) -> Result<Vec<Name>, FormatError> {
+fn decode_names(bytes: &[u8], count: usize) -> Result<Vec<&[u8]>, FormatError> {
     let mut input = Reader::new(bytes);
-    let mut seen = std::collections::HashSet::with_capacity(count.min(bytes.len()));
     let mut names = Vec::with_capacity(count.min(bytes.len()));
     for _ in 0..count {
         let len = usize::from(input.u8()?);
-        let name = input.bytes(len)?;
-        if !seen.insert(name) {
-            return Err(FormatError::NotCanonical { rule: "names of a frame differ" });
-        }
-        names.push(Name {
-            stream: StreamName::from_bytes(name),
-            kind: Kind::from_bytes(name),
-            writer: Principal::from_bytes(name),
-        });
+        names.push(input.bytes(len)?);
     }
-    if input.is_empty() { Ok(names) } else { Err(FormatError::NotCanonical { rule: "nothing follows the names" }) }
+    if !input.is_empty() {
+        return Err(FormatError::NotCanonical { rule: "nothing follows the names" });
+    }
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    if sorted.array_windows().any(|[a, b]| a == b) {
+        return Err(FormatError::NotCanonical { rule: "names of a frame differ" });
+    }
+    Ok(names)
+}
+
+/// Most names are streams and nothing else: each is read as what it is used as.
+fn names_as_used(bytes: &[&[u8]], heads: &[Head]) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    names.resize_with(bytes.len(), Name::default);
+    for head in heads {
+        let [stream, kind, writer] = [head.stream, head.kind, head.writer].map(usize::from);
+        names[stream].stream.get_or_insert_with(|| StreamName::from_bytes(bytes[stream]));
+        names[kind].kind.get_or_insert_with(|| Kind::from_bytes(bytes[kind]));
+        names[writer].writer.get_or_insert_with(|| Principal::from_bytes(bytes[writer]));
+    }
+    names
 }
 
 /// Reads the heads and checks that names stand in the order of their first use.

@@ -21,7 +21,6 @@ use counterfoil_proof::{
     ClassId, Commitment, Envelope, Hash, KeyId, Kind, LINKS_MAX, LeafHash, LeafIndex, Link, Media, Principal, Reader,
     StreamName, StreamSeq, Subject, WriterSignature,
 };
-use std::collections::HashMap;
 
 mod flag {
     pub(super) const CLOSES_STREAM: u8 = 1;
@@ -121,14 +120,14 @@ pub(super) struct HeadDecoder<'a> {
     control_at: Option<usize>,
     /// Heads are compared with those before them.
     checked: bool,
-    /// Last receipt of each stream in this frame: its place, its `stream_seq`, whether it closes the stream.
-    last: HashMap<u16, (usize, StreamSeq, bool)>,
+    /// By name, the last receipt of that stream in this frame: its place, its `stream_seq`, whether it closes the stream.
+    last: Vec<Option<(usize, StreamSeq, bool)>>,
 }
 
 impl<'a> HeadDecoder<'a> {
     pub(super) fn new(bytes: &'a [u8], start: &FrameStart) -> Self {
         let input = Reader::new(bytes);
-        Self { input, at: 0, control_seq: start.control_seq, control_at: None, checked: true, last: HashMap::new() }
+        Self { input, at: 0, control_seq: start.control_seq, control_at: None, checked: true, last: Vec::new() }
     }
 
     pub(super) fn next(&mut self, writer: u16) -> Result<Head, FormatError> {
@@ -177,7 +176,11 @@ impl<'a> HeadDecoder<'a> {
             self.control_seq = StreamSeq(self.control_seq.0.saturating_add(1));
             self.control_at = Some(self.at);
         }
-        self.last.insert(stream, (self.at, stream_seq, closes_stream));
+        let name = usize::from(stream);
+        if self.last.len() <= name {
+            self.last.resize(name + 1, None);
+        }
+        self.last[name] = Some((self.at, stream_seq, closes_stream));
         self.at += 1;
         Ok(head)
     }
@@ -245,15 +248,15 @@ impl<'a> HeadDecoder<'a> {
             let at = at.ok_or(FormatError::NotCanonical { rule: "an earlier receipt of a frame is in the frame" })?;
             return Ok((seq, StreamPrev::InFrame { at }));
         }
-        let prev = match (self.last.get(&stream), in_frame) {
+        let prev = match (self.last.get(usize::from(stream)).copied().flatten(), in_frame) {
             (Some((at, last, closed)), true) => {
                 let distance = varint::read(&mut self.input)?;
-                if distance != (self.at - at) as u64 || last.0.checked_add(1) != Some(seq.0) || *closed {
+                if distance != (self.at - at) as u64 || last.0.checked_add(1) != Some(seq.0) || closed {
                     return Err(FormatError::NotCanonical {
                         rule: "receipts of a stream follow each other in a frame",
                     });
                 }
-                StreamPrev::InFrame { at: *at }
+                StreamPrev::InFrame { at }
             }
             (None, false) if seq.0 == 0 => StreamPrev::None,
             (None, false) => StreamPrev::Elsewhere(Hash(self.input.array()?)),

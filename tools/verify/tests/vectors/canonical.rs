@@ -85,7 +85,8 @@ fn canonical_json_is_that_of_the_vectors() {
     });
     let bad = refused().into_iter().map(|(why, bytes)| {
         assert!(from_canonical::<Value>(&bytes).is_err(), "{why}");
-        let mut case = if bytes.len() > 10_000 { json!({ "text": "[", "times": bytes.len() }) } else { text_or_hex(&bytes) };
+        let mut case =
+            if bytes.len() > 10_000 { json!({ "text": "[", "times": bytes.len() }) } else { text_or_hex(&bytes) };
         case["why"] = json!(why);
         case
     });

@@ -5,9 +5,8 @@ use crate::store::check;
 use counterfoil_proof::{CommitmentAlgorithm, Salt, hex};
 use serde_json::json;
 
-const LENGTHS: [usize; 22] = [
-    0, 1, 7, 8, 23, 24, 25, 31, 32, 63, 64, 65, 127, 128, 129, 959, 960, 961, 1023, 1024, 1025, 65_536,
-];
+const LENGTHS: [usize; 22] =
+    [0, 1, 7, 8, 23, 24, 25, 31, 32, 63, 64, 65, 127, 128, 129, 959, 960, 961, 1023, 1024, 1025, 65_536];
 
 #[test]
 fn commitments_are_those_of_the_vectors() {

@@ -1,11 +1,13 @@
 //! Payloads of control receipts.
 
-use crate::sample::{ORIGIN, TIME, counting, key, plain_envelope, control_envelope, genesis_envelope, signer};
+use crate::sample::{ORIGIN, TIME, control_envelope, counting, genesis_envelope, key, signer};
 use crate::store::{check, good_and_bad};
 use core::time::Duration;
 use counterfoil_proof::{CommitmentAlgorithm, Envelope, Hash, LeafIndex, SignatureType, VerifierKey};
 use counterfoil_rules::{ControlReceipt, Genesis, RELEASE_DELAY_DEFAULT, Recovered, Rules, to_canonical};
 use serde_json::{Value, json};
+
+type Payloads = Vec<(&'static str, Vec<u8>)>;
 
 fn root(name: &str, first: u8) -> VerifierKey {
     key(name, SignatureType::Ed25519, first)
@@ -44,7 +46,7 @@ fn with(payload: &[u8], name: &str, value: Value) -> Vec<u8> {
     to_canonical(&object).unwrap()
 }
 
-fn genesis_cases() -> (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, Vec<u8>)>) {
+fn genesis_cases() -> [Payloads; 2] {
     let payload = |genesis: &Genesis| genesis.to_payload().unwrap();
     let plain = payload(&genesis());
     let two_roots = Genesis { roots: vec![root("ann", 1), root("bob", 2)], root_threshold: 2, ..genesis() };
@@ -94,10 +96,10 @@ fn genesis_cases() -> (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, Vec<u8>)
             with(&two, "roots", roots(&keys))
         }),
     ]);
-    (good, bad)
+    [good, bad]
 }
 
-fn recovered_cases() -> (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, Vec<u8>)>) {
+fn recovered_cases() -> [Payloads; 2] {
     let plain = to_canonical(&recovered()).unwrap();
     let good = vec![("kept all", plain.clone()), ("kept less", with(&plain, "kept_size", json!("1")))];
     let mut bad: Vec<_> = ["cut_bytes", "cut_digest", "cut_file", "kept_root", "kept_size"]
@@ -113,7 +115,7 @@ fn recovered_cases() -> (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, Vec<u8
         ("cut_bytes is text", with(&plain, "cut_bytes", json!("512"))),
         ("cut_bytes is negative", with(&plain, "cut_bytes", json!(-1))),
     ]);
-    (good, bad)
+    [good, bad]
 }
 
 fn apply(envelope: &Envelope, payload: &[u8]) -> bool {
@@ -134,11 +136,11 @@ fn shown(cases: Vec<(&str, Vec<u8>)>, expected: bool, judge: impl Fn(&[u8]) -> b
 #[test]
 fn control_payloads_are_judged_as_in_the_vectors() {
     let genesis_holds = |payload: &[u8]| Genesis::from_payload(payload).is_ok();
-    let (good, bad) = genesis_cases();
+    let [good, bad] = genesis_cases();
     let genesis = good_and_bad(shown(good, true, genesis_holds), shown(bad, false, genesis_holds));
     let at_index_7 = |payload: &[u8]| apply(&control_envelope(), payload);
-    let (good, bad) = recovered_cases();
+    let [good, bad] = recovered_cases();
     let recovered = good_and_bad(shown(good, true, at_index_7), shown(bad, false, at_index_7));
-    assert_eq!(plain_envelope().index, LeafIndex(7));
+    assert_eq!(control_envelope().index, LeafIndex(7));
     check("control.json", &json!({ "ledger.genesis/1": genesis, "ledger.recovered/1 at index 7": recovered }));
 }

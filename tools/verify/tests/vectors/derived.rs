@@ -50,8 +50,10 @@ fn read_leaves(file: &[u8]) -> Result<u64, String> {
 }
 
 fn leaf_files() -> Value {
-    let frames = |places: &[(u64, u64)]| places.iter().map(|(index, at)| (LeafIndex(*index), ByteOffset(*at))).collect();
-    let small = Leaves { name: "three leaves", first: 0, end: 3, generation: 0, frames: frames(&[(0, 4096), (1, 8192)]) };
+    let frames =
+        |places: &[(u64, u64)]| places.iter().map(|(index, at)| (LeafIndex(*index), ByteOffset(*at))).collect();
+    let small =
+        Leaves { name: "three leaves", first: 0, end: 3, generation: 0, frames: frames(&[(0, 4096), (1, 8192)]) };
     let across = Leaves {
         name: "two blocks; nodes of levels 8 and 9 end here",
         first: 250,
@@ -142,7 +144,8 @@ fn small_streams() -> Runs {
 
 /// One stream of 600 receipts among 700 of one each: records of 256, and two blocks.
 fn large_streams() -> Runs {
-    let mut runs: Runs = (0..700).map(|n| (format!("customer/{:08x}", n * 2_654_435_761_u64 % (1 << 32)), 0, vec![n])).collect();
+    let mut runs: Runs =
+        (0..700).map(|n| (format!("customer/{:08x}", n * 2_654_435_761_u64 % (1 << 32)), 0, vec![n])).collect();
     runs.push(("busy".to_owned(), 5, (700..1300).collect()));
     runs.sort();
     runs
@@ -154,10 +157,9 @@ fn stream_indexes() -> Value {
     assert_eq!(read_streams(&small), Ok(9));
     assert_eq!(read_streams(&large), Ok(1300));
     let runs = small_streams();
-    let streams = runs.iter().map(|(stream, seq, indices)| json!({ "stream": stream, "first_seq": seq, "indices": indices }));
-    let common = |name: &str, first: u64, end: u64, file: &[u8]| {
-        json!({ "name": name, "ledger_id": ledger().to_string(), "first": first, "end": end, "bytes": hex(file) })
-    };
+    let streams =
+        runs.iter().map(|(stream, seq, indices)| json!({ "stream": stream, "first_seq": seq, "indices": indices }));
+    let common = |name: &str, first: u64, end: u64, file: &[u8]| json!({ "name": name, "ledger_id": ledger().to_string(), "first": first, "end": end, "bytes": hex(file) });
     let mut shown_small = common("five streams", 10, 301, &small);
     shown_small["streams"] = json!(streams.collect::<Vec<_>>());
     let shown_large = common("1 300 receipts in two blocks, a stream of 600", 0, 1300, &large);
@@ -252,7 +254,10 @@ fn receipt_records() -> Value {
         ("present", with_payload(&content)),
         ("an empty payload", with_payload(&[])),
         ("erased", record(&plain_envelope(), None)),
-        ("a payload that is not the one committed to: the record decodes", record(&plain_envelope(), Some((salt, b"x")))),
+        (
+            "a payload that is not the one committed to: the record decodes",
+            record(&plain_envelope(), Some((salt, b"x"))),
+        ),
     ];
     let good = cases.map(|(name, bytes)| {
         whole(&bytes).unwrap();
@@ -308,7 +313,8 @@ fn control_file() -> Value {
         commitment: commit(&salts[1], second_payload),
         ..control_envelope()
     };
-    let file = [record(&first, Some((salts[0], &first_payload))), record(&second, Some((salts[1], second_payload)))].concat();
+    let file =
+        [record(&first, Some((salts[0], &first_payload))), record(&second, Some((salts[1], second_payload)))].concat();
     json!({ "bytes": hex(&file), "control_head": second.leaf_hash().to_string(), "records": 2 })
 }
 

@@ -1,16 +1,17 @@
 //! Envelopes: every flag and media type, the shortest and the longest, and one broken rule each.
 
-use crate::sample::{control_envelope, counting, genesis_envelope, plain_envelope};
+use crate::sample::{TIME, control_envelope, counting, genesis_envelope, plain_envelope};
 use crate::store::{check, good_and_bad, refused, spliced, with_byte, with_bytes};
 use counterfoil_proof::{
-    ClassId, CommitmentAlgorithm, Envelope, Hash, KeyId, Kind, LeafIndex, Link, Media, Principal, StreamName, StreamSeq,
-    Subject, Timestamp, WriterSignature, hex,
+    ClassId, CommitmentAlgorithm, Envelope, Hash, KeyId, Kind, LeafIndex, Link, Media, Principal, StreamName,
+    StreamSeq, Subject, Timestamp, WriterSignature, hex,
 };
 use serde_json::{Value, json};
 
 /// Where the fixed part of an envelope ends, and the names begin.
 const NAMES: usize = 172;
 const LINK: usize = 40;
+const TIME_BYTES: [u8; 8] = TIME.0.to_le_bytes();
 
 fn links(count: usize) -> Vec<Link> {
     let at = |link: usize| u8::try_from(link).unwrap();
@@ -217,8 +218,6 @@ fn contradictions() -> Vec<(&'static str, Vec<u8>)> {
         ("rule 10: link to a later receipt", with_byte(&linked, linked.len() - LINK, 8)),
     ]
 }
-
-const TIME_BYTES: [u8; 8] = crate::sample::TIME.0.to_le_bytes();
 
 #[test]
 fn envelopes_are_those_of_the_vectors() {

@@ -32,7 +32,8 @@ fn shown(case: &FrameCase) -> Value {
         }
         json!({ "envelope": hex(&entry.envelope.encode()), "leaf": entry.leaf.to_string(), "salt": salt, "payload": payload })
     });
-    let batches = frame.batches().iter().map(|batch| json!({ "label": label(batch.label), "receipts": batch.receipts }));
+    let batches =
+        frame.batches().iter().map(|batch| json!({ "label": label(batch.label), "receipts": batch.receipts }));
     let start = &frame.header().start;
     json!({
         "name": case.name,
@@ -73,7 +74,22 @@ fn with_stream_seq(varint: &[u8]) -> Vec<u8> {
 
 #[test]
 fn varints_are_those_of_the_vectors() {
-    let values = [1, 2, 127, 128, 129, 300, 16_383, 16_384, 1 << 32, (1 << 56) - 1, 1 << 56, (1 << 63) - 1, 1 << 63, u64::MAX - 1];
+    let values = [
+        1,
+        2,
+        127,
+        128,
+        129,
+        300,
+        16_383,
+        16_384,
+        1 << 32,
+        (1 << 56) - 1,
+        1 << 56,
+        (1 << 63) - 1,
+        1 << 63,
+        u64::MAX - 1,
+    ];
     let good = values.map(|value: u64| {
         let mut varint = Vec::new();
         let mut rest = value;

@@ -20,7 +20,7 @@ pub(crate) fn stored() -> Files {
     read_folder(&path(LEDGER))
 }
 
-fn vkey() -> VerifierKey {
+pub(crate) fn vkey() -> VerifierKey {
     let text = String::from_utf8(stored()["ledger.vkey"].clone()).unwrap();
     VerifierKey::parse(text.trim_end()).unwrap()
 }
@@ -31,6 +31,16 @@ pub(crate) fn report(folder: &Path, trust: impl FnOnce(&mut Trust)) -> Report {
     trust(&mut trusted);
     let options = Options { all_signatures: true, ..Options::default() };
     verify_ledger(&Directory::new(folder), &trusted, &options).unwrap()
+}
+
+/// Opens a copy of a ledger with a clock and randomness that repeat.
+pub(crate) fn exporting(files: &Files, use_it: impl FnOnce(&Ledger)) {
+    let copy = tempfile::tempdir().unwrap();
+    write_folder(copy.path(), files);
+    write(&copy.path().join("keys/checkpoint.pem"), key_pem().as_bytes());
+    let ledger = Ledger::open(build::environment_of(copy.path()), Limits::default()).unwrap();
+    use_it(&ledger);
+    ledger.close().unwrap();
 }
 
 fn open(folder: &Path) -> Ledger {

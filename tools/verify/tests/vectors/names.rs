@@ -22,7 +22,8 @@ fn judged(parse: Parse, good: &[&[u8]], bad: &[(&str, &[u8])]) -> Value {
 
 fn stream() -> Value {
     let long = [b's'; 129];
-    let good: [&[u8]; 6] = [b"s", b"incident/INC-42", b" with spaces + signs ", "Ä\u{a0}\u{1f9fe}".as_bytes(), &long[..128], b"ledger"];
+    let good: [&[u8]; 6] =
+        [b"s", b"incident/INC-42", b" with spaces + signs ", "Ä\u{a0}\u{1f9fe}".as_bytes(), &long[..128], b"ledger"];
     judged(
         |name| StreamName::from_bytes(name).map(drop),
         &good,
@@ -47,13 +48,21 @@ fn kind() -> Value {
     let too_long = format!("{}/10", "k".repeat(62));
     judged(
         |name| Kind::from_bytes(name).map(drop),
-        &[b"a/1", b"decision.approved/1", b"A-b_c.d/18446744073709551615", b".../2", b"ledger.genesis/1", longest.as_bytes()],
+        &[
+            b"a/1",
+            b"decision.approved/1",
+            b"A-b_c.d/99999999999999999999999",
+            b".../2",
+            b"ledger.genesis/1",
+            longest.as_bytes(),
+        ],
         &[
             ("empty", b""),
             ("no version", b"decision"),
             ("empty version", b"decision/"),
             ("empty name", b"/1"),
             ("leading zero", b"decision/01"),
+            ("version 0", b"decision/0"),
             ("two slashes", b"decision/approved/1"),
             ("letter in the version", b"decision/1a"),
             ("a sign", b"decision/+1"),

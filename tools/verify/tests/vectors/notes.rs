@@ -3,7 +3,8 @@
 use crate::sample::{ORIGIN, checkpoint, cosignature, line, origin, signed};
 use crate::store::{check, good_and_bad, text_or_hex};
 use counterfoil_proof::{
-    Checkpoint, Hash, KeyId, NOTE_LEN_MAX, NOTE_SIGNATURES_MAX, NoteSignature, SignedCheckpoint, SignedNote, TreeSize, hex,
+    Checkpoint, Hash, KeyId, NOTE_LEN_MAX, NOTE_SIGNATURES_MAX, NoteSignature, SignedCheckpoint, SignedNote, TreeSize,
+    hex,
 };
 use serde_json::{Value, json};
 
@@ -22,7 +23,10 @@ fn accepted_notes() -> Vec<(&'static str, SignedNote)> {
         ("a text that is one line feed", one("\n")),
         ("text beyond ASCII", one("Grüße \u{1f9fe}\u{7f}\u{85}\n")),
         ("a checkpoint", signed(vec![line(ORIGIN, 0x80, &text)]).note().clone()),
-        ("two signatures", note(&text, vec![line(ORIGIN, 0x80, &text), cosignature("witness.example/w1", 0x81, 1, &text)])),
+        (
+            "two signatures",
+            note(&text, vec![line(ORIGIN, 0x80, &text), cosignature("witness.example/w1", 0x81, 1, &text)]),
+        ),
         ("64 signature lines", note("many\n", many)),
         ("a signature of one byte", note("hello\n", vec![short(&[7])])),
         ("a key id and no signature", note("hello\n", vec![short(&[])])),
@@ -90,9 +94,9 @@ fn stored(bytes: &[u8]) -> Value {
 fn shown_note((name, note): (&'static str, SignedNote)) -> Value {
     let bytes = note.to_string();
     assert_eq!(SignedNote::parse(bytes.as_bytes()).as_ref(), Ok(&note), "{name}");
-    let lines = note.signatures().iter().map(|line| {
-        json!({ "name": line.name.as_str(), "key_id": hex(&line.key_id.0), "signature": hex(&line.bytes) })
-    });
+    let lines = note.signatures().iter().map(
+        |line| json!({ "name": line.name.as_str(), "key_id": hex(&line.key_id.0), "signature": hex(&line.bytes) }),
+    );
     json!({ "name": name, "note": bytes, "signed_text": note.text(), "signatures": lines.collect::<Vec<_>>() })
 }
 

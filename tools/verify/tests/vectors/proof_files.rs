@@ -66,7 +66,10 @@ fn spoiled(file: &str, hash: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("a hash too few", change(file, &format!("{hash}\n"), "")),
         ("65 hashes", change(file, hash, &vec![hash; 65].join("\n"))),
         ("a checkpoint of another size", change(file, "\n13\n", "\n12\n")),
-        ("a checkpoint without its signature", format!("{proof}\n\n{}\n", note.split_once("\n\n").unwrap().0).into_bytes()),
+        (
+            "a checkpoint without its signature",
+            format!("{proof}\n\n{}\n", note.split_once("\n\n").unwrap().0).into_bytes(),
+        ),
         ("a checkpoint of another log", change(file, ORIGIN, "example.com/victors")),
         ("bytes behind the checkpoint", format!("{file}x").into_bytes()),
     ]

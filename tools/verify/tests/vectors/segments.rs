@@ -60,7 +60,11 @@ fn without_padding(bytes: &[u8]) -> String {
 fn headers() -> Value {
     let name = signer().verifier().name().clone();
     let longest = origin(&"o".repeat(255));
-    let cases = [("the first segment", header(0, &name)), ("a later one", header(300, &name)), ("longest origin", header(255, &longest))];
+    let cases = [
+        ("the first segment", header(0, &name)),
+        ("a later one", header(300, &name)),
+        ("longest origin", header(255, &longest)),
+    ];
     let good = cases.map(|(case, header)| {
         let bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes).as_ref(), Ok(&header), "{case}");

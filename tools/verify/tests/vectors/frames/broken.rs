@@ -69,7 +69,9 @@ fn batches() -> Broken {
 fn names() -> Broken {
     let good = single(Draft::default()).bytes;
     let names = Parts::of(&good).names;
-    let list = |names: &[&[u8]]| names.iter().flat_map(|name| [&[u8::try_from(name.len()).unwrap()], *name].concat()).collect::<Vec<u8>>();
+    let list = |names: &[&[u8]]| {
+        names.iter().flat_map(|name| [&[u8::try_from(name.len()).unwrap()], *name].concat()).collect::<Vec<u8>>()
+    };
     let replaced = |names_of: &[&[u8]]| with_part(&good, 132, names.clone(), &list(names_of));
     assert_eq!(list(&[b"agent-7", b"incident/INC-42", b"alert.received/1"]), good[names.clone()]);
     vec![
@@ -107,7 +109,10 @@ fn heads() -> Broken {
         ("a class above 32 bits", replaced([&head[..4], &[0x80, 0x80, 0x80, 0x80, 0x10], &head[5..]].concat())),
         ("a name reference above 16 bits", replaced([&head[..2], &[0x81, 0x80, 0x04], &head[3..]].concat())),
         ("stream_prev zero above stream_seq 0", replaced([&head[..6], &[0; 32], &head[38..]].concat())),
-        ("flag 16 on a stream's first receipt in the frame", replaced([&[16], &head[1..6], &[1], &head[38..]].concat())),
+        (
+            "flag 16 on a stream's first receipt in the frame",
+            replaced([&[16], &head[1..6], &[1], &head[38..]].concat()),
+        ),
         ("link flag and no link", {
             let head = &linked[linked_heads.clone()];
             let none = [&head[..head.len() - 41], &[0]].concat();
@@ -146,7 +151,10 @@ fn streams() -> Broken {
         }),
         ("a receipt behind the one that closes its stream", with(&good, third, 17)),
         ("a control receipt not flagged", {
-            let at = good[parts.heads.clone()].windows(4).position(|head| head == [8, 1, 5, 6]).map(|at| parts.heads.start + at);
+            let at = good[parts.heads.clone()]
+                .windows(4)
+                .position(|head| head == [8, 1, 5, 6])
+                .map(|at| parts.heads.start + at);
             with(&good, at.expect("the first control receipt"), 0)
         }),
     ]

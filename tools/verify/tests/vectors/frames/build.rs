@@ -6,22 +6,11 @@ use counterfoil_format::frame::{
     BatchLabel, CommitSignature, FRAME_HEADER_LEN, FrameBuilder, FrameCommit, FrameStart, Stored,
 };
 use counterfoil_proof::{
-    CheckpointSigner, ClassId, CommitmentAlgorithm, Envelope, Frontier, Hash, Kind, LeafIndex, Link, Media, Principal,
-    Salt, SignatureType, SignedCheckpoint, StreamName, StreamSeq, Subject, Timestamp, TreeSize, WriterSignature, KeyId,
+    CheckpointSigner, ClassId, CommitmentAlgorithm, Envelope, Frontier, Hash, KeyId, Kind, LeafIndex, Link, Media,
+    Principal, Salt, SignatureType, SignedCheckpoint, StreamName, StreamSeq, Subject, Timestamp, TreeSize,
+    WriterSignature,
 };
 use std::collections::HashMap;
-
-const NONCE: [u8; 16] = counting_16(0x60);
-
-const fn counting_16(first: u8) -> [u8; 16] {
-    let mut bytes = [first; 16];
-    let mut at = 1;
-    while at < 16 {
-        bytes[at] = bytes[at - 1] + 1;
-        at += 1;
-    }
-    bytes
-}
 
 /// A frame, the tree before it and the checkpoint it creates.
 pub(super) struct FrameCase {
@@ -109,13 +98,14 @@ impl Writer {
         } else {
             (0..size).for_each(|at| tree.push(Hash::of_envelope(&at.to_le_bytes()), |_, _| ()));
         }
-        let envelope = Envelope { index: LeafIndex(size), time: Timestamp(1_767_225_601_000_000_000), ..plain_envelope() };
+        let envelope =
+            Envelope { index: LeafIndex(size), time: Timestamp(1_767_225_601_000_000_000), ..plain_envelope() };
         Self { algorithm, tree, envelope, streams: HashMap::new(), salts: 0 }
     }
 
     fn start(&self, synced_through: u64) -> FrameStart {
         FrameStart {
-            nonce: NONCE,
+            nonce: counting(0x60),
             first: self.envelope.index,
             synced_through: TreeSize(synced_through),
             time: self.envelope.time,
@@ -144,7 +134,9 @@ impl Writer {
             kind: Kind::new(draft.kind).unwrap(),
             class: ClassId(draft.class),
             writer: Principal::new(writer).unwrap(),
-            writer_signature: draft.signed.then(|| WriterSignature { key_id: KeyId(counting(0xa0)), bytes: counting(0xb0) }),
+            writer_signature: draft
+                .signed
+                .then(|| WriterSignature { key_id: KeyId(counting(0xa0)), bytes: counting(0xb0) }),
             closes_stream: draft.closes,
             media: draft.media,
             links: links.collect(),
@@ -220,8 +212,22 @@ pub(super) fn rich() -> FrameCase {
     ];
     let second = vec![
         control(),
-        Draft { stream: "case 7", signed: true, media: Media::Text, payload: Some(b"signed".to_vec()), ..Draft::default() },
-        Draft { stream: "agent-7", stream_seq: 0, subject: true, signed: true, links: 16, payload: None, ..Draft::default() },
+        Draft {
+            stream: "case 7",
+            signed: true,
+            media: Media::Text,
+            payload: Some(b"signed".to_vec()),
+            ..Draft::default()
+        },
+        Draft {
+            stream: "agent-7",
+            stream_seq: 0,
+            subject: true,
+            signed: true,
+            links: 16,
+            payload: None,
+            ..Draft::default()
+        },
         control(),
         Draft { stream: "case 7", closes: true, payload: Some(payload(200)), ..Draft::default() },
     ];
@@ -247,14 +253,22 @@ pub(super) fn frames() -> Vec<FrameCase> {
     let many = (0..140).map(|_| Draft { payload: Some(b"x".to_vec()), ..Draft::default() }).collect();
     vec![
         frame("one receipt", (blake3, 8, 8), &[signer()], &plain(vec![Draft::default()])),
-        frame("one receipt, hmac-sha256, nothing synced", (CommitmentAlgorithm::HmacSha256, 8, 0), &[signer()],
-            &plain(vec![Draft::default()])),
+        frame(
+            "one receipt, hmac-sha256, nothing synced",
+            (CommitmentAlgorithm::HmacSha256, 8, 0),
+            &[signer()],
+            &plain(vec![Draft::default()]),
+        ),
         frame("a control receipt", (blake3, 8, 8), &[signer()], &[("ledger", BatchLabel::None, vec![control()])]),
         labelled(),
         rich(),
         frame("140 receipts of one stream: varints of two bytes", (blake3, 300, 299), &[signer()], &plain(many)),
-        frame("four signatures", (blake3, 8, 8), &[0x80, 0x84, 0x85, 0x86].map(|first| {
-            CheckpointSigner::new(signer().verifier().name().clone(), secret(first))
-        }), &plain(vec![Draft::default()])),
+        frame(
+            "four signatures",
+            (blake3, 8, 8),
+            &[0x80, 0x84, 0x85, 0x86]
+                .map(|first| CheckpointSigner::new(signer().verifier().name().clone(), secret(first))),
+            &plain(vec![Draft::default()]),
+        ),
     ]
 }

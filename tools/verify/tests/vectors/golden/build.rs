@@ -6,7 +6,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use core::time::Duration;
 use counterfoil_engine::{
-    Batch, BatchId, Clock, Environment, Ledger, Limits, NewLedger, NewReceipt, RootPrincipal, Randomness, create,
+    Batch, BatchId, Clock, Environment, Ledger, Limits, NewLedger, NewReceipt, Randomness, RootPrincipal, create,
 };
 use counterfoil_proof::{
     ClassId, CommitmentAlgorithm, Kind, LeafIndex, Link, Media, Origin, Principal, SignatureType, StreamName, Subject,
@@ -97,6 +97,12 @@ pub(super) fn one_more_follows() -> u64 {
     6
 }
 
+/// Clock and randomness that repeat, over a ledger that is there already.
+pub(super) fn environment_of(folder: &Path) -> Environment {
+    let clock = Steps(AtomicU64::new(60_000_000_000));
+    Environment { clock: Arc::new(clock), randomness: Arc::new(Repeating::default()), ..Environment::real(folder) }
+}
+
 /// The ledger while it is built.
 struct Building {
     folder: tempfile::TempDir,
@@ -157,12 +163,20 @@ fn first_segment(building: &Building, ledger: &Ledger) {
     let customer = NewReceipt { subject, ..receipt(OPEN_STREAM, "note.taken/1", Media::Text, "Gr\u{fc}\u{df}e") };
     building.append(ledger, batch("agent-7", Some(BatchId::Request(counting(0x90))), vec![customer]));
     let links = vec![Building::link(ledger, 1), Building::link(ledger, 3)];
-    let decision = NewReceipt { links, subject, ..receipt(INCIDENT, "decision.approved/1", Media::Json, r#"{"refund":"approved"}"#) };
-    let others = ["b", "a"].map(|name| receipt(&format!("scratch/{name}"), "blob.stored/1", Media::Bytes, payload(700)));
+    let decision = NewReceipt {
+        links,
+        subject,
+        ..receipt(INCIDENT, "decision.approved/1", Media::Json, r#"{"refund":"approved"}"#)
+    };
+    let others =
+        ["b", "a"].map(|name| receipt(&format!("scratch/{name}"), "blob.stored/1", Media::Bytes, payload(700)));
     let [b, a] = others;
     let session = |number| Some(BatchId::Session { session: counting(0xa0), number });
     building.append(ledger, batch("agent-7", session(0), vec![decision, b]));
-    building.append(ledger, batch("agent-7", session(1), vec![a, receipt(OPEN_STREAM, "note.taken/1", Media::Cbor, [0xf6])]));
+    building.append(
+        ledger,
+        batch("agent-7", session(1), vec![a, receipt(OPEN_STREAM, "note.taken/1", Media::Cbor, [0xf6])]),
+    );
 }
 
 /// Indices 8 to 13: closing receipts.
@@ -195,7 +209,7 @@ fn used(segment: &[u8]) -> usize {
     segment.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1).next_multiple_of(4096))
 }
 
-/// The golden ledger, closed: two stream indexes over three sealed segments, an open one, and a cut file.
+/// The golden ledger, closed: three sealed segments with their derived files, an open one, and a cut file.
 pub(super) fn build() -> Files {
     let building = Building::new();
     let folder = building.folder.path();
