@@ -4,7 +4,7 @@ use crate::canonical::{CanonicalError, from_canonical};
 use crate::exported::{EXPORTED_KIND, Exported, ExportedError};
 use crate::genesis::{GENESIS_KIND, Genesis, GenesisError};
 use crate::recovered::{RECOVERED_KIND, Recovered};
-use counterfoil_proof::{ClassId, Envelope, LeafIndex, TreeSize};
+use counterfoil_proof::{ClassId, Envelope, LeafIndex, Timestamp, TreeSize};
 
 /// Name of class 0, which every ledger has.
 const FOREVER: &str = "forever";
@@ -23,6 +23,7 @@ pub struct ControlReceipt<'a> {
 pub struct Rules {
     genesis: Genesis,
     recovered: Vec<Recovered>,
+    recovered_at: Vec<Timestamp>,
 }
 
 /// Why a control receipt may not stand where it stands.
@@ -89,7 +90,7 @@ impl Rules {
         if receipt.envelope.kind.as_str() != GENESIS_KIND || index != LeafIndex(0) {
             return Err(Violation::Genesis { index });
         }
-        Ok(Self { genesis: Genesis::from_payload(receipt.payload)?, recovered: Vec::new() })
+        Ok(Self { genesis: Genesis::from_payload(receipt.payload)?, recovered: Vec::new(), recovered_at: Vec::new() })
     }
 
     /// The rules after one more control receipt.
@@ -109,6 +110,7 @@ impl Rules {
                     return Err(Violation::ImpossibleRecovery { index, kept });
                 }
                 self.recovered.push(recovered);
+                self.recovered_at.push(receipt.envelope.time);
                 Ok(self)
             }
             EXPORTED_KIND => {
@@ -130,6 +132,13 @@ impl Rules {
     #[must_use]
     pub fn recovered(&self) -> &[Recovered] {
         &self.recovered
+    }
+
+    /// When the ledger recorded the cut of a file with this BLAKE3 digest; the latest time if it did so more than once.
+    #[must_use]
+    pub fn recovered_at(&self, cut_digest: &str) -> Option<Timestamp> {
+        let recorded = self.recovered.iter().zip(&self.recovered_at).rev();
+        recorded.into_iter().find(|(recovered, _)| recovered.cut_digest == cut_digest).map(|(_, time)| *time)
     }
 
     /// The retention class of this name, if there is one.

@@ -352,6 +352,32 @@ mod recovery {
         assert_eq!(scratch.open().checkpoint().unverified().size, TreeSize(5), "it is recorded once");
     }
 
+    struct DaysLater(u64);
+
+    impl Clock for DaysLater {
+        fn wall(&self) -> Timestamp {
+            Timestamp(OsClock.wall().0 + self.0 * 24 * 3600 * 1_000_000_000)
+        }
+
+        fn since_boot(&self) -> Duration {
+            OsClock.since_boot()
+        }
+    }
+
+    #[test]
+    fn a_recorded_cut_is_kept_for_seven_days() {
+        let scratch = Scratch::new();
+        three_frames(&scratch);
+        overwrite(&scratch, SEGMENT, 16_384 + 100, &[0; 60]);
+        scratch.open().close().unwrap();
+        for (days, kept) in [(6, 1), (8, 0)] {
+            let clock = std::sync::Arc::new(DaysLater(days));
+            let environment = Environment { clock, ..Environment::real(scratch.path()) };
+            Ledger::open(environment, scratch.limits).unwrap().close().unwrap();
+            assert_eq!(fs::read_dir(scratch.path().join("cut")).unwrap().count(), kept, "after {days} days");
+        }
+    }
+
     #[test]
     fn a_whole_frame_above_the_mark_is_kept() {
         let scratch = Scratch::new();

@@ -35,6 +35,8 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
+/// Cut files that a receipt records are kept for a person to look at, this long.
+const CUT_KEPT_NANOS: u64 = 7 * 24 * 3600 * 1_000_000_000;
 const MANIFEST_LEN_MAX: u64 = 256 * 1024 * 1024;
 
 /// A ledger, opened.
@@ -368,7 +370,7 @@ impl<'a> Loader<'a> {
         if signer.verifier() == expected { Ok(signer) } else { Err(wrong()) }
     }
 
-    /// Cut files that no receipt records yet.
+    /// Cut files that no receipt records yet. Old ones that a receipt records are removed.
     fn owed(&self, rules: &Rules, checkpoint: &SignedCheckpoint) -> Result<Vec<Recovered>, OpenError> {
         let mut owed = Vec::new();
         for name in self.disk().list(CUT_FOLDER).map_err(at(CUT_FOLDER))? {
@@ -379,7 +381,10 @@ impl<'a> Loader<'a> {
             }
             let bytes = disk::read_file(self.disk(), &path, u64::MAX).map_err(at(&path))?;
             let digest = blake3::hash(&bytes).to_string();
-            if rules.recovered().iter().any(|recovered| recovered.cut_digest == digest) {
+            if let Some(recorded) = rules.recovered_at(&digest) {
+                if self.environment.clock.wall().0.saturating_sub(recorded.0) > CUT_KEPT_NANOS {
+                    self.disk().remove(&path).map_err(at(&path))?;
+                }
                 continue;
             }
             owed.push(Recovered {
