@@ -136,7 +136,7 @@ impl Scratch {
             roots: Vec::new(),
             root_threshold: 0,
             release_delay: RELEASE_DELAY_DEFAULT,
-            created: Timestamp(1),
+            created: Timestamp(1_010),
             random: [9; 32],
         };
         let payload = genesis.to_payload().unwrap();

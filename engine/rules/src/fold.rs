@@ -3,8 +3,9 @@
 use crate::canonical::{CanonicalError, from_canonical};
 use crate::exported::{EXPORTED_KIND, Exported, ExportedError};
 use crate::genesis::{GENESIS_KIND, Genesis, GenesisError};
+use crate::ledger_writer;
 use crate::recovered::{RECOVERED_KIND, Recovered};
-use counterfoil_proof::{ClassId, Envelope, LeafIndex, Timestamp, TreeSize};
+use counterfoil_proof::{ClassId, Envelope, LeafIndex, Media, Timestamp, TreeSize};
 
 /// Name of class 0, which every ledger has.
 const FOREVER: &str = "forever";
@@ -62,6 +63,14 @@ pub enum Violation {
         /// Size it says was kept.
         kept: TreeSize,
     },
+    /// The envelope of a control receipt is not as the ledger writes it.
+    #[error("index {index}: {rule}")]
+    Envelope {
+        /// Where.
+        index: LeafIndex,
+        /// What it breaks.
+        rule: &'static str,
+    },
     /// The statement of an export is malformed.
     #[error("index {index}: the export: {error}")]
     MalformedExport {
@@ -90,7 +99,12 @@ impl Rules {
         if receipt.envelope.kind.as_str() != GENESIS_KIND || index != LeafIndex(0) {
             return Err(Violation::Genesis { index });
         }
-        Ok(Self { genesis: Genesis::from_payload(receipt.payload)?, recovered: Vec::new(), recovered_at: Vec::new() })
+        check_envelope(receipt.envelope)?;
+        let genesis = Genesis::from_payload(receipt.payload)?;
+        if genesis.created != receipt.envelope.time {
+            return Err(Violation::Envelope { index, rule: "the time of genesis is the time of creation in it" });
+        }
+        Ok(Self { genesis, recovered: Vec::new(), recovered_at: Vec::new() })
     }
 
     /// The rules after one more control receipt.
@@ -99,13 +113,18 @@ impl Rules {
     /// [`Violation`] when it may not stand there.
     pub fn apply(mut self, receipt: ControlReceipt<'_>) -> Result<Self, Violation> {
         let index = receipt.envelope.index;
+        check_envelope(receipt.envelope)?;
         match receipt.envelope.kind.as_str() {
             GENESIS_KIND => Err(Violation::Genesis { index }),
             RECOVERED_KIND => {
                 let recovered: Recovered =
                     from_canonical(receipt.payload).map_err(|error| Violation::Malformed { index, error })?;
-                let malformed = CanonicalError::Json("kept_size or kept_root is malformed".to_owned());
-                let (kept, _) = recovered.kept().ok_or(Violation::Malformed { index, error: malformed })?;
+                let malformed =
+                    |what: &str| Violation::Malformed { index, error: CanonicalError::Json(what.to_owned()) };
+                let (kept, _) = recovered.kept().ok_or(malformed("kept_size or kept_root is malformed"))?;
+                if !recovered.names_its_file() {
+                    return Err(malformed("cut_digest is no digest, or cut_file is not the name of that file"));
+                }
                 if kept.0 > index.0 {
                     return Err(Violation::ImpossibleRecovery { index, kept });
                 }
@@ -151,6 +170,16 @@ impl Rules {
     #[must_use]
     pub fn class_name(&self, class: ClassId) -> Option<&str> {
         (class == ClassId::FOREVER).then_some(FOREVER)
+    }
+}
+
+/// No control receipt of this version is signed: the ledger writes them, as JSON.
+fn check_envelope(envelope: &Envelope) -> Result<(), Violation> {
+    let broken = |rule| Err(Violation::Envelope { index: envelope.index, rule });
+    match (envelope.writer == ledger_writer(), envelope.media) {
+        (true, Media::Json) => Ok(()),
+        (false, _) => broken("a control receipt that nobody signed is written by the ledger"),
+        (true, _) => broken("the payload of a control receipt is JSON"),
     }
 }
 
@@ -233,7 +262,7 @@ mod tests {
     #[test]
     fn a_recovery_cannot_keep_more_than_there_was() {
         let recovered = Recovered {
-            cut_file: "x.cut".into(),
+            cut_file: format!("{:020}-8192-{}.cut", 0, "01".repeat(8)),
             cut_digest: Hash([1; 32]).to_string(),
             cut_bytes: 4096,
             kept_size: "5".into(),
@@ -243,6 +272,35 @@ mod tests {
         assert_eq!(apply(5, RECOVERED_KIND, &payload).unwrap().recovered(), [recovered]);
         let error = Violation::ImpossibleRecovery { index: LeafIndex(4), kept: TreeSize(5) };
         assert_eq!(apply(4, RECOVERED_KIND, &payload), Err(error));
+    }
+
+    #[test]
+    fn a_recovery_names_the_file_with_its_digest() {
+        let good = format!("{:020}-8192-{}.cut", 7, "01".repeat(8));
+        let names = [good.as_str(), "x.cut", &good[1..], &good.replace("8192", "08192")];
+        let apply = |file: &str, digest: String| {
+            let (cut_file, cut_bytes, kept_size) = (file.to_owned(), 4096, "5".into());
+            let kept_root = Hash([2; 32]).to_string();
+            let recovered = Recovered { cut_file, cut_digest: digest, cut_bytes, kept_size, kept_root };
+            apply(5, RECOVERED_KIND, &to_canonical(&recovered).unwrap()).is_ok()
+        };
+        let digest = Hash([1; 32]).to_string();
+        assert_eq!(names.map(|name| apply(name, digest.clone())), [true, false, false, false]);
+        assert!(!apply(&good, Hash([3; 32]).to_string()));
+        assert!(!apply(&good, "01".repeat(31)));
+    }
+
+    #[test]
+    fn a_control_receipt_is_json_written_by_the_ledger() {
+        let payload = genesis();
+        let begin = |envelope: &Envelope| Rules::begin(ControlReceipt { envelope, payload: &payload });
+        let envelope = envelope(0, GENESIS_KIND, &payload);
+        assert!(begin(&envelope).is_ok());
+        assert!(matches!(begin(&Envelope { media: Media::Text, ..envelope.clone() }), Err(Violation::Envelope { .. })));
+        let writer = counterfoil_proof::Principal::new("ann").unwrap();
+        assert!(matches!(begin(&Envelope { writer, ..envelope.clone() }), Err(Violation::Envelope { .. })));
+        let time = Timestamp(envelope.time.0 + 1);
+        assert!(matches!(begin(&Envelope { time, ..envelope }), Err(Violation::Envelope { .. })));
     }
 
     #[test]

@@ -29,4 +29,15 @@ impl Recovered {
         let size: u64 = self.kept_size.parse().ok().filter(|size: &u64| size.to_string() == self.kept_size)?;
         Some((TreeSize(size), Hash::from_hex(&self.kept_root).ok()?))
     }
+
+    /// True when the digest is one and the file's name is `<20 digits>-<decimal>-<first 16 digits of the digest>.cut`.
+    #[must_use]
+    pub fn names_its_file(&self) -> bool {
+        let is_decimal = |text: &str| text.parse::<u64>().is_ok_and(|number| number.to_string() == text);
+        let is_index = |text: &str| text.parse::<u64>().is_ok_and(|number| format!("{number:020}") == text);
+        let parts = self.cut_file.strip_suffix(".cut").map(|name| name.split('-').collect::<Vec<_>>());
+        Hash::from_hex(&self.cut_digest).is_ok()
+            && matches!(parts.as_deref(), Some([first, offset, digest])
+                if is_index(first) && is_decimal(offset) && self.cut_digest.get(..16) == Some(*digest))
+    }
 }

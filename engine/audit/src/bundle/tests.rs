@@ -38,7 +38,7 @@ impl Forge {
             roots: Vec::new(),
             root_threshold: 0,
             release_delay: RELEASE_DELAY_DEFAULT,
-            created: Timestamp(1),
+            created: Timestamp(1_000),
             random: [9; 32],
         };
         forge.push(&control(GENESIS_KIND, genesis.to_payload().unwrap()));

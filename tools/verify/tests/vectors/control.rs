@@ -3,8 +3,13 @@
 use crate::sample::{ORIGIN, TIME, control_envelope, counting, genesis_envelope, key, signer};
 use crate::store::{check, good_and_bad};
 use core::time::Duration;
-use counterfoil_proof::{CommitmentAlgorithm, Envelope, Hash, LeafIndex, SignatureType, VerifierKey};
-use counterfoil_rules::{ControlReceipt, Genesis, RELEASE_DELAY_DEFAULT, Recovered, Rules, to_canonical};
+use counterfoil_proof::{
+    CommitmentAlgorithm, Envelope, Hash, Kind, LeafIndex, SignatureType, StreamName, TreeSize, VerifierKey,
+};
+use counterfoil_rules::{
+    ControlReceipt, EXPORTED_KIND, ExportScope, Exported, Genesis, RELEASE_DELAY_DEFAULT, Recovered, Rules,
+    to_canonical,
+};
 use serde_json::{Value, json};
 
 type Payloads = Vec<(&'static str, Vec<u8>)>;
@@ -118,6 +123,36 @@ fn recovered_cases() -> [Payloads; 2] {
     [good, bad]
 }
 
+fn exported_cases() -> [Payloads; 2] {
+    let head = Hash(counting(0xb0));
+    let of = |scope, count, size| Exported { scope, size: TreeSize(size), count, head }.to_payload().unwrap();
+    let stream = || ExportScope::Stream(StreamName::new("incident/INC-42").unwrap());
+    let plain = of(stream(), 3, 7);
+    let range = of(ExportScope::Range { from: LeafIndex(2), to: TreeSize(6) }, 4, 7);
+    let good = vec![("a stream", plain.clone()), ("a range", range.clone())];
+    let mut bad: Vec<_> =
+        ["count", "head", "scope", "size"].map(|name| ("a key is missing", with(&plain, name, Value::Null))).to_vec();
+    bad.extend([
+        ("an unknown key", with(&plain, "more", json!(1))),
+        ("count 0", with(&plain, "count", json!("0"))),
+        ("count above the size", with(&plain, "count", json!("8"))),
+        ("count is a number", with(&plain, "count", json!(3))),
+        ("size above the receipt's index", with(&plain, "size", json!("8"))),
+        ("head in upper case", with(&plain, "head", json!("AB".repeat(32)))),
+        ("an empty stream name", with(&plain, "scope", json!({ "stream": "" }))),
+        ("an empty scope", with(&plain, "scope", json!({}))),
+        ("a scope of both", with(&range, "scope", json!({ "from": "2", "stream": "s", "to": "6" }))),
+        ("a range with another count", with(&range, "count", json!("3"))),
+        ("an empty range", with(&range, "scope", json!({ "from": "6", "to": "6" }))),
+        ("a range beyond the size", with(&range, "scope", json!({ "from": "4", "to": "8" }))),
+    ]);
+    [good, bad]
+}
+
+fn exported_envelope() -> Envelope {
+    Envelope { kind: Kind::new(EXPORTED_KIND).unwrap(), ..control_envelope() }
+}
+
 fn apply(envelope: &Envelope, payload: &[u8]) -> bool {
     let first = genesis().to_payload().unwrap();
     let rules = Rules::begin(ControlReceipt { envelope: &genesis_envelope(), payload: &first }).unwrap();
@@ -142,5 +177,13 @@ fn control_payloads_are_judged_as_in_the_vectors() {
     let [good, bad] = recovered_cases();
     let recovered = good_and_bad(shown(good, true, at_index_7), shown(bad, false, at_index_7));
     assert_eq!(control_envelope().index, LeafIndex(7));
-    check("control.json", &json!({ "ledger.genesis/1": genesis, "ledger.recovered/1 at index 7": recovered }));
+    let at_index_7 = |payload: &[u8]| apply(&exported_envelope(), payload);
+    let [good, bad] = exported_cases();
+    let exported = good_and_bad(shown(good, true, at_index_7), shown(bad, false, at_index_7));
+    let vectors = json!({
+        "ledger.genesis/1": genesis,
+        "ledger.recovered/1 at index 7": recovered,
+        "ledger.exported/1 at index 7": exported,
+    });
+    check("control.json", &vectors);
 }

@@ -42,12 +42,16 @@ impl Clock for Steps {
 /// The n-th request for so many bytes always gets the same ones. Threads of the engine ask for different lengths, so the
 /// order in which they come does not matter.
 #[derive(Default)]
-struct Repeating(Mutex<BTreeMap<usize, u64>>);
+struct Repeating {
+    counts: Mutex<BTreeMap<usize, u64>>,
+    /// Number of the first request.
+    from: u64,
+}
 
 impl Randomness for Repeating {
     fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut counts = self.0.lock().unwrap();
-        let count = counts.entry(buffer.len()).or_default();
+        let mut counts = self.counts.lock().unwrap();
+        let count = counts.entry(buffer.len()).or_insert(self.from);
         for (at, chunk) in (0u64..).zip(buffer.chunks_mut(32)) {
             chunk.copy_from_slice(&block(chunk.len(), *count, at)[..chunk.len()]);
         }
@@ -100,7 +104,9 @@ pub(super) fn one_more_follows() -> u64 {
 /// Clock and randomness that repeat, over a ledger that is there already.
 pub(super) fn environment_of(folder: &Path) -> Environment {
     let clock = Steps(AtomicU64::new(60_000_000_000));
-    Environment { clock: Arc::new(clock), randomness: Arc::new(Repeating::default()), ..Environment::real(folder) }
+    // Far behind what building took: the first request then was for the key.
+    let randomness = Repeating { from: 1000, ..Repeating::default() };
+    Environment { clock: Arc::new(clock), randomness: Arc::new(randomness), ..Environment::real(folder) }
 }
 
 /// The ledger while it is built.
