@@ -123,8 +123,6 @@ pub(crate) struct Process<'a> {
     environment: Environment,
     pub(crate) model: &'a mut Model,
     ledger: Option<Ledger>,
-    /// Answers are remembered from this index on.
-    pub(crate) remembered_from: usize,
     pub(crate) rng: Rng,
 }
 
@@ -154,7 +152,6 @@ impl<'a> Process<'a> {
             environment,
             model,
             ledger: None,
-            remembered_from: 0,
             rng,
         }
     }
@@ -256,7 +253,6 @@ impl<'a> Process<'a> {
         let status = CrashDisk::observe(|| self.ledger().status());
         let (active, end) = status.segments.last().map_or((0, 0), |active| (active.first.0, active.bytes));
         check_empty_behind(&self.machine.contents(), active, end)?;
-        self.remembered_from = usize::try_from(active).expect("a small ledger");
         Ok(Flow::On)
     }
 

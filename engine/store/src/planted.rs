@@ -35,6 +35,8 @@ pub enum PlantedBug {
     ForgetBatchIds,
     /// A condition on a stream's length is not checked.
     IgnoreCondition,
+    /// A batch is refused for receipts that are not durable yet.
+    RefuseBeforeSync,
 }
 
 /// True when this bug is planted.
