@@ -37,6 +37,10 @@ pub enum PlantedBug {
     IgnoreCondition,
     /// A batch is refused for receipts that are not durable yet.
     RefuseBeforeSync,
+    /// Merged stream indexes are removed before the manifest names what replaces them.
+    RemoveMergedFirst,
+    /// A merged stream index is named without being synced.
+    SkipIndexSync,
 }
 
 /// True when this bug is planted.
