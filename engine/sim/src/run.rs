@@ -109,8 +109,9 @@ struct Ended {
     lost: Option<Lost>,
 }
 
-/// Files that follow from others, as they were before they were lost.
-struct Lost(Derived, Contents);
+/// Files that follow from others, as they were before they were lost. After a fault the keeper may have given up some of
+/// its work, and the next process does it instead.
+struct Lost(Derived, Option<Contents>);
 
 /// Whether a process goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +279,7 @@ impl<'a> Process<'a> {
     /// What was lost is there again, once the keeper has looked at everything and everything was read.
     fn check_made_again(&mut self) -> Result<(), Broken> {
         match self.lost.take() {
-            Some(Lost(kind, before)) if self.keeper_calls.is_none() && !self.disk.faulted() => {
+            Some(Lost(kind, Some(before))) if self.keeper_calls.is_none() && !self.disk.faulted() => {
                 match before.differences(&self.machine.contents().of_kind(kind)) {
                     files if files.is_empty() => Ok(()),
                     files => Err(Broken::NotMadeAgain { files }),
@@ -370,7 +371,8 @@ impl<'a> Process<'a> {
         match end {
             End::Decay if closed => ended.decayed = self.machine.decay().is_some(),
             End::Lose(kind, loss) if closed => {
-                ended.lost = Some(Lost(kind, self.machine.contents().of_kind(kind)));
+                let whole = !self.disk.faulted();
+                ended.lost = Some(Lost(kind, whole.then(|| self.machine.contents().of_kind(kind))));
                 self.machine.lose(kind, loss);
             }
             _ => {}
