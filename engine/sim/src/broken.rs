@@ -165,6 +165,18 @@ pub enum Broken {
         /// The file.
         name: String,
     },
+    /// A crash took away or damaged files that follow from others and that the manifest names.
+    #[error("a crash left the ledger without files that its manifest names: {findings}")]
+    DerivedLost {
+        /// What the verifier found, as text.
+        findings: String,
+    },
+    /// A file that follows from others was not made again as it was.
+    #[error("{files:?} are not what they were before they were lost")]
+    NotMadeAgain {
+        /// The files.
+        files: Vec<String>,
+    },
     /// Opening a healthy ledger changed bytes.
     #[error("opening and closing a second time changed {files:?}")]
     SecondRecoveryChanged {

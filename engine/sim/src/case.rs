@@ -65,6 +65,51 @@ pub enum End {
     /// The ledger is closed, and a sector of one of its files goes bad. The next process is the last: it refuses, or
     /// loses nothing and serves nothing wrong.
     Decay,
+    /// The ledger is closed, and all files of a kind that follows from others are lost or damaged. The next process makes
+    /// them again, byte for byte.
+    Lose(Derived, Loss),
+}
+
+/// Files that follow from the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Derived {
+    /// Leaf files.
+    Leaves,
+    /// Stream indexes.
+    Streams,
+    /// The copy of all control receipts.
+    Control,
+}
+
+impl Derived {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Leaves, Self::Streams, Self::Control];
+
+    /// True for the path of such a file.
+    #[must_use]
+    pub fn holds(self, path: &str) -> bool {
+        match self {
+            Self::Leaves => path.ends_with(".leaves"),
+            Self::Streams => path.ends_with(".streams"),
+            Self::Control => path == "control",
+        }
+    }
+}
+
+/// How a file is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It is gone.
+    Removed,
+    /// It ends too early.
+    Cut,
+    /// One of its sectors goes bad.
+    Decayed,
+}
+
+impl Loss {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Removed, Self::Cut, Self::Decayed];
 }
 
 /// One step of a process.
@@ -191,7 +236,7 @@ impl Case {
         let boots = (0..count).map(|number| Boot {
             steps: steps(&mut rng, if number == 0 { 12 } else { 6 }),
             fault: rng.chance(4, 5).then(|| drawn_fault(&mut rng, number == 0)),
-            end: rng.pick(&[End::Close, End::CloseThenPowerCut, End::Kill, End::PowerCut]),
+            end: drawn_end(&mut rng),
             // While the keeper writes zeros ahead, the sequencer may have to wait for it.
             keeper_calls: (segment_bytes_max < SEGMENT_BYTES_LARGE && rng.chance(1, 3)).then(|| rng.below(6)),
             reads_first: rng.chance(1, 4),
@@ -215,6 +260,26 @@ impl Case {
         all.push(together(&mut rng));
         all.push(Step::Append(append(&mut rng)));
         Boot { fault, keeper_calls: (seed % 2 == 1).then_some(4), ..Boot::new(all, end) }
+    }
+
+    /// A process that leaves seven segments sealed: when one more is, their stream indexes are merged.
+    #[must_use]
+    pub fn boot_before_merge(end: End) -> Boot {
+        let append = |number| Append { name: Name::Request, ..Append::plain(&[(number % 3, 40), (3, 9), (number, 1)]) };
+        Boot::new((0..7).map(|number| Step::Append(append(number))).collect(), end)
+    }
+
+    /// A process in which the eighth segment is sealed, and more.
+    #[must_use]
+    pub fn merging_boot(fault: Option<Fault>, end: End) -> Boot {
+        let conditional = |stream| Append {
+            condition: Condition::Holds,
+            with_proofs: true,
+            ..Append::plain(&[(stream, 30), (7, 30)])
+        };
+        let append = |stream| Step::Append(conditional(stream));
+        let steps = vec![append(1), Step::Repeat { changed: false }, append(0)];
+        Boot { fault, ..Boot::new(steps, end) }
     }
 
     /// A boot that recovers, goes on for a few steps and ends as told.
@@ -248,6 +313,11 @@ impl Default for Draft {
     fn default() -> Self {
         Self { stream: 0, payload_bytes: 0, media: Media::Text, has_subject: false, links: 0, closes: false }
     }
+}
+
+fn drawn_end(rng: &mut Rng) -> End {
+    let end = rng.pick(&[End::Close, End::CloseThenPowerCut, End::Kill, End::PowerCut]);
+    if rng.chance(1, 5) { End::Lose(rng.pick(&Derived::ALL), rng.pick(&Loss::ALL)) } else { end }
 }
 
 fn drawn_fault(rng: &mut Rng, first: bool) -> Fault {

@@ -5,7 +5,7 @@ use crate::machine::{Contents, Machine};
 use crate::model::{Known, Model};
 use crate::rng::Rng;
 use crate::run::NO_STREAM;
-use counterfoil_audit::{Anchor, Options, Report, Trust, verify_ledger};
+use counterfoil_audit::{Anchor, Code, Options, Report, Trust, verify_ledger};
 use counterfoil_engine::{Disk, Ledger, Page, ReadError, Receipt, Selection};
 use counterfoil_proof::{Hash, LeafIndex, RootHash, StreamName, StreamSeq, Timestamp, TrustPolicy};
 use std::collections::BTreeMap;
@@ -208,10 +208,28 @@ pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
     if !report.verified() {
         return Err(Broken::NotVerified { findings: format!("{:?}", report.findings) });
     }
+    if let Some(findings) = lost_files(&report, &[Code::LeafFile, Code::StreamIndex, Code::ControlFile]) {
+        return Err(Broken::NotVerified { findings });
+    }
     if report.size.0 != model.receipts.len() as u64 {
         return Err(Broken::Lost { expected: model.receipts.len() as u64, found: report.size.0 });
     }
     Ok(())
+}
+
+/// What a stranger says, after a crash, of files that the manifest names and that follow from others. The copy of control
+/// receipts may be ahead.
+pub(crate) fn check_named(machine: &Machine, model: &Model) -> Result<(), Broken> {
+    match lost_files(&report(machine, model)?, &[Code::LeafFile, Code::StreamIndex]) {
+        Some(findings) => Err(Broken::DerivedLost { findings }),
+        None => Ok(()),
+    }
+}
+
+/// Findings about files that follow from others, as text.
+fn lost_files(report: &Report, codes: &[Code]) -> Option<String> {
+    let findings: Vec<_> = report.findings.iter().filter(|finding| codes.contains(&finding.code)).collect();
+    (!findings.is_empty()).then(|| format!("{findings:?}"))
 }
 
 fn report(machine: &Machine, model: &Model) -> Result<Report, Broken> {

@@ -1,5 +1,6 @@
 //! The machine under the engine: files and names that outlive processes, some of them a power cut too.
 
+use crate::case::{Derived, Loss};
 use crate::crash_disk::CrashDisk;
 use crate::gate::{Gates, Worker};
 use crate::rng::Rng;
@@ -233,6 +234,37 @@ impl Machine {
         Some(path)
     }
 
+    /// Files that follow from others are lost while nobody writes.
+    pub(crate) fn lose(&self, kind: Derived, loss: Loss) {
+        let mut state = self.0.state();
+        let state = &mut *state;
+        for (folder, names) in &mut state.folders {
+            let all: Vec<_> = names.names.iter().map(|(name, entry)| (name.clone(), *entry)).collect();
+            for (name, entry) in all {
+                let Entry::File(id) = entry else { continue };
+                if !kind.holds(&join(folder, &name)) {
+                    continue;
+                }
+                let file = state.files.get_mut(&id).expect("files stay while the machine runs");
+                match loss {
+                    Loss::Removed => {
+                        names.apply(Change::Unset(name));
+                        names.sync();
+                    }
+                    Loss::Cut => {
+                        file.set_len(state.rng.below(file.len().max(1)));
+                        file.sync(true);
+                    }
+                    Loss::Decayed => {
+                        let sector = state.rng.below(file.len().div_ceil(SECTOR as u64).max(1));
+                        file.decay(sector, &mut state.rng);
+                    }
+                }
+            }
+        }
+        state.trace.note(|| format!("   {kind:?} are lost: {loss:?}"));
+    }
+
     /// Every file as a reader sees it now, without the lock file.
     #[must_use]
     pub fn contents(&self) -> Contents {
@@ -300,8 +332,14 @@ impl Contents {
     }
 
     /// Paths and lengths of all files, in the order of their paths.
-    pub(crate) fn files(&self) -> impl DoubleEndedIterator<Item = (&str, u64)> {
+    pub fn files(&self) -> impl DoubleEndedIterator<Item = (&str, u64)> {
         self.0.iter().map(|(path, (len, _))| (path.as_str(), *len))
+    }
+
+    /// The files of one kind.
+    pub(crate) fn of_kind(&self, kind: Derived) -> Self {
+        let files = self.0.iter().filter(|(path, _)| kind.holds(path));
+        Self(files.map(|(path, file)| (path.clone(), file.clone())).collect())
     }
 
     /// End of the last sector of a file that is not zero.

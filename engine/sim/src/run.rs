@@ -1,12 +1,12 @@
 //! Runs a case: drives the engine boot by boot and checks after every opening.
 
 use crate::broken::{Broken, Violation};
-use crate::case::{Boot, Case, End, Step};
-use crate::check::{absorb, audit, audit_decayed, check_decayed, check_empty_behind, check_set_aside};
+use crate::case::{Boot, Case, Derived, End, Step};
+use crate::check::{absorb, audit, audit_decayed, check_decayed, check_empty_behind, check_named, check_set_aside};
 use crate::crash_disk::CrashDisk;
 use crate::environment::{SeededRandomness, SimClock};
 use crate::gate::{Gate, Worker};
-use crate::machine::Machine;
+use crate::machine::{Contents, Machine};
 use crate::model::{Known, Model};
 use crate::rng::Rng;
 use core::time::Duration;
@@ -75,8 +75,12 @@ pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
     let mut outcome = Outcome::default();
     let finish = Boot::new(vec![Step::OpenTwice], End::Close);
     let mut ended = Ended::default();
+    let mut intact = true;
     for (number, boot) in case.boots.iter().chain([&finish]).enumerate() {
-        let process = Process::start(case, number, boot, machine, &mut model);
+        let mut process = Process::start(case, number, boot, machine, &mut model);
+        intact &= ended.lost.is_none() && !ended.decayed;
+        process.named_files_are_there = intact && number > 0;
+        process.lost = ended.lost.take();
         let act = || if ended.decayed { process.run_decayed() } else { process.run(boot) };
         let result = catch_unwind(AssertUnwindSafe(act)).unwrap_or(Err(Broken::Panicked));
         let decayed = ended.decayed;
@@ -101,7 +105,13 @@ struct Ended {
     no_ledger: bool,
     /// Something went bad after it.
     decayed: bool,
+    /// What was lost after it, as it was before.
+    lost: Option<Lost>,
 }
+
+/// Files that follow from others, as they were before they were lost. After a fault the keeper may have given up some of
+/// its work, and the next process does it instead.
+struct Lost(Derived, Option<Contents>);
 
 /// Whether a process goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +127,16 @@ pub(crate) struct Process<'a> {
     seed: u64,
     reads_first: bool,
     keeper_calls: Option<u64>,
+    /// Nothing but crashes happened so far, and the ledger was created.
+    named_files_are_there: bool,
+    /// What has to be made again.
+    lost: Option<Lost>,
     pub(crate) limits: Limits,
     machine: &'a Machine,
     pub(crate) disk: Arc<CrashDisk>,
     environment: Environment,
     pub(crate) model: &'a mut Model,
     ledger: Option<Ledger>,
-    /// Answers are remembered from this index on.
-    pub(crate) remembered_from: usize,
     pub(crate) rng: Rng,
 }
 
@@ -148,18 +160,22 @@ impl<'a> Process<'a> {
             seed: case.seed,
             reads_first: boot.reads_first,
             keeper_calls: boot.keeper_calls,
+            named_files_are_there: false,
+            lost: None,
             limits: Limits { segment_bytes_max: case.segment_bytes_max, ..Limits::default() },
             machine,
             disk,
             environment,
             model,
             ledger: None,
-            remembered_from: 0,
             rng,
         }
     }
 
     fn run(mut self, boot: &Boot) -> Result<Ended, Broken> {
+        if self.named_files_are_there && self.model.identity.is_some() {
+            CrashDisk::observe(|| check_named(self.machine, self.model))?;
+        }
         let mut flow = if self.number == 0 { self.create()? } else { Flow::On };
         if flow == Flow::On {
             flow = self.open()?;
@@ -173,9 +189,9 @@ impl<'a> Process<'a> {
             }
             flow = self.step(step)?;
         }
-        let decayed = self.end(boot.end)?;
+        let ended = self.end(boot.end)?;
         let struck = self.disk.faulted();
-        Ok(Ended { struck, calls: self.disk.calls().0, no_ledger: flow == Flow::NoLedger, decayed })
+        Ok(Ended { struck, calls: self.disk.calls().0, no_ledger: flow == Flow::NoLedger, ..ended })
     }
 
     /// A process after something went bad, which is no crash: it refuses to append and may still read, or it loses
@@ -256,8 +272,21 @@ impl<'a> Process<'a> {
         let status = CrashDisk::observe(|| self.ledger().status());
         let (active, end) = status.segments.last().map_or((0, 0), |active| (active.first.0, active.bytes));
         check_empty_behind(&self.machine.contents(), active, end)?;
-        self.remembered_from = usize::try_from(active).expect("a small ledger");
+        self.check_made_again()?;
         Ok(Flow::On)
+    }
+
+    /// What was lost is there again, once the keeper has looked at everything and everything was read.
+    fn check_made_again(&mut self) -> Result<(), Broken> {
+        match self.lost.take() {
+            Some(Lost(kind, Some(before))) if self.keeper_calls.is_none() && !self.disk.faulted() => {
+                match before.differences(&self.machine.contents().of_kind(kind)) {
+                    files if files.is_empty() => Ok(()),
+                    files => Err(Broken::NotMadeAgain { files }),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the ledger for reading as it was left. What is served must still be there after recovery.
@@ -326,9 +355,9 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Ends the process; true when something went bad after it.
-    fn end(&mut self, end: End) -> Result<bool, Broken> {
-        let closes = matches!(end, End::Close | End::CloseThenPowerCut | End::Decay);
+    /// Ends the process, and lets happen what happens after it.
+    fn end(&mut self, end: End) -> Result<Ended, Broken> {
+        let closes = !matches!(end, End::Kill | End::PowerCut);
         let mut closed = false;
         if closes && self.ledger.is_some() && !self.disk.stopped() {
             closed = self.close()? == Flow::On;
@@ -338,7 +367,17 @@ impl<'a> Process<'a> {
         if matches!(end, End::PowerCut | End::CloseThenPowerCut) {
             self.machine.power_cut();
         }
-        Ok(closed && end == End::Decay && self.machine.decay().is_some())
+        let mut ended = Ended::default();
+        match end {
+            End::Decay if closed => ended.decayed = self.machine.decay().is_some(),
+            End::Lose(kind, loss) if closed => {
+                let whole = !self.disk.faulted();
+                ended.lost = Some(Lost(kind, whole.then(|| self.machine.contents().of_kind(kind))));
+                self.machine.lose(kind, loss);
+            }
+            _ => {}
+        }
+        Ok(ended)
     }
 
     /// Waits until nothing is in flight and the keeper has made the calls it may make.

@@ -116,6 +116,8 @@ impl SimFile {
             1 => content.fill(0),
             _ => content[index(rng.below(SECTOR as u64))] ^= 1 << rng.below(8),
         }
+        // Nobody sees what lies behind the end of the file.
+        content[index(self.len.saturating_sub(number * SECTOR as u64).min(SECTOR as u64))..].fill(0);
         put(&mut self.cached, number, content);
         put(&mut self.durable, number, content);
     }

@@ -5,11 +5,11 @@ use crate::case::{Append, Draft, Flaw, Gather, Step};
 use crate::crash_disk::CrashDisk;
 use crate::gate::{Gate, Worker};
 use crate::model::{Answered, Prediction, Unanswered};
-use crate::run::{Flow, NO_STREAM, Process, pause};
+use crate::run::{Flow, Process, pause};
 use bytes::Bytes;
 use core::cell::OnceCell;
-use counterfoil_engine::{AppendError, Appended, Batch, Ledger, NewReceipt, ReadError, ReceiptProblem, Selection};
-use counterfoil_proof::{ClassId, Kind, LeafIndex, Media, Principal, StreamName, StreamSeq, TrustPolicy};
+use counterfoil_engine::{AppendError, Appended, Batch, Ledger, ReadError, Selection};
+use counterfoil_proof::{LeafIndex, StreamSeq, TrustPolicy};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 
 /// Bytes of a frame beside its receipts, and of a receipt beside payload and links, at most.
@@ -155,20 +155,19 @@ impl Process<'_> {
             let flight = self.send(batch, append.flaw);
             let is_parked = || self.disk.is_parked(Worker::Sequencer);
             match gather {
-                Gather::Frames => self.wait(|one| flight.is_answered() || one.disk.sequencer_writes() > before)?,
-                Gather::TwoFrames => self.wait(|_| flight.is_answered() || is_parked())?,
+                Gather::Frames => self.wait(|one| one.disk.sequencer_writes() > before || one.sequencer_rests())?,
+                Gather::TwoFrames => self.wait(|one| is_parked() || one.sequencer_rests())?,
             }
             flights.push(flight);
             self.wait_for_first_sync(writes)?;
         }
         if gather == Gather::TwoFrames {
             self.disk.gate(Worker::Sequencer, Gate::let_write);
-            let answered = || flights.iter().all(Flight::is_answered);
-            self.wait(|one| answered() || one.disk.sequencer_writes() > writes)?;
+            self.wait(|one| one.disk.sequencer_writes() > writes || one.sequencer_rests())?;
             self.wait_for_first_sync(writes)?;
             self.disk.gate(Worker::Sequencer, Gate::release);
         }
-        self.flush()?;
+        self.wait(Self::sequencer_rests)?;
         self.disk.gate(Worker::Committer, Gate::release);
         Ok(flights)
     }
@@ -181,26 +180,9 @@ impl Process<'_> {
         self.wait(|one| one.disk.is_parked(Worker::Committer) || one.is_poisoned())
     }
 
-    /// Waits until the sequencer has nothing left to do: it refuses this batch after everything that was sent before.
-    fn flush(&self) -> Result<(), Broken> {
-        let receipt = NewReceipt {
-            stream: StreamName::new(NO_STREAM).expect("a name that keeps its rules"),
-            kind: Kind::new("sim.flush/1").expect("a name that keeps its rules"),
-            class: ClassId::FOREVER,
-            media: Media::Text,
-            payload: Bytes::new(),
-            subject: None,
-            links: Vec::new(),
-            closes_stream: false,
-            expected_stream_seq: Some(StreamSeq(u64::MAX)),
-        };
-        let writer = Principal::new("sim").expect("a name that keeps its rules");
-        let flight = self.submit(Batch { writer, id: None, receipts: vec![receipt], with_proofs: false });
-        self.await_answers(core::slice::from_ref(&flight))?;
-        match flight.answer.into_inner() {
-            Some(Ok(_)) => Err(Broken::WrongAnswer { expected: "a lost race" }),
-            _ => Ok(()),
-        }
+    /// True when the sequencer has given every batch to the committer, or turned it away.
+    fn sequencer_rests(&self) -> bool {
+        self.ledger().status().queue_batches == 0
     }
 
     /// Compares the answer to a batch with what should have become of it, all earlier ones being known.
@@ -226,19 +208,15 @@ impl Process<'_> {
                 return Ok(Flow::Stop);
             }
             Err(AppendError::DiskFull { .. }) if faulted => self.model.refused(&batch),
-            // A link that could not be looked up is refused like one that does not hold.
-            Err(AppendError::Receipt { problem: ReceiptProblem::UnknownLink(_), .. }) if faulted => {}
             Err(error) if self.model.is_honest(&batch, &error, prediction) => {
                 if !matches!(prediction, Prediction::Inadmissible(_)) {
                     self.model.refused(&batch);
                 }
             }
-            // It was refused for what was in flight before it, and that came to nothing.
-            Err(
-                AppendError::LostRace { .. }
-                | AppendError::StreamClosed { .. }
-                | AppendError::EarlierBatchRefused { .. },
-            ) if faulted && !got_over => {}
+            // The refusal of the batch before it was lost with what that one rested on.
+            Err(AppendError::EarlierBatchRefused { .. }) if faulted && !got_over => {}
+            // Nothing was appended, for want of a read that the fault struck.
+            Err(AppendError::Unreadable { .. }) if faulted && !got_over => {}
             Err(error) => return Err(Broken::WrongError(error)),
         }
         Ok(self.flow())
@@ -278,6 +256,8 @@ impl Process<'_> {
         self.await_answers(core::slice::from_ref(&flight))?;
         match flight.answer.into_inner().expect("it was waited for") {
             Err(AppendError::Poisoned { .. }) => Ok(Flow::Stop),
+            // A stopped process does not get as far as that.
+            Err(AppendError::Unreadable { .. }) if self.disk.stopped() => Ok(Flow::Stop),
             Err(error) => Err(Broken::WrongError(error)),
             Ok(_) => Err(Broken::PoisonForgotten),
         }
@@ -346,13 +326,9 @@ impl Process<'_> {
         self.repeat(&answered, changed)
     }
 
-    /// Sends a batch that was appended once more. Answers are remembered from the segment that is written to when the
-    /// ledger is opened, and no further back.
+    /// Sends a batch that was appended once more. The ledgers here are shorter than what answers are remembered for.
     fn repeat(&mut self, answered: &Answered, changed: bool) -> Result<Flow, Broken> {
         let Answered { batch, first } = answered;
-        if *first < self.remembered_from {
-            return Ok(Flow::On);
-        }
         let mut batch = batch.clone();
         if changed {
             batch.receipts[0].payload = Bytes::from_static(b"\"something else\"");
@@ -378,11 +354,9 @@ impl Process<'_> {
                 let flow = self.flow();
                 self.check_published(flow)
             }
-            Err(AppendError::DiskFull { .. }) if self.disk.faulted() => {
-                self.model.refused(&batch);
-                Ok(self.flow())
-            }
             Ok(_) => Err(Broken::WrongAnswer { expected: "a refusal: the content is another" }),
+            // Whoever repeats a batch needs no space for it.
+            Err(error @ AppendError::DiskFull { .. }) => Err(Broken::WrongError(error)),
             Err(_) if self.disk.faulted() => Ok(self.flow()),
             Err(error) => Err(Broken::WrongError(error)),
         }

@@ -1,6 +1,8 @@
 //! Each call to the disk failed once, with its effect and without it.
 
-use counterfoil_sim::{Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Step, Violation, enumerate, run};
+use counterfoil_sim::{
+    Append, Boot, Case, Effect, End, Fault, FaultKind, FaultPoint, Name, Step, Violation, enumerate, run,
+};
 
 type Verdict = Result<(), Violation>;
 
@@ -150,6 +152,19 @@ fn a_full_disk_that_renamed_all_the_same_takes_no_more_receipts() -> Verdict {
             let outcome = run(&Case::new(72, boots))?;
             assert!(outcome.struck[0]);
         }
+    }
+    Ok(())
+}
+
+/// Whoever repeats a batch takes no space: the first answer is there, however full the disk.
+#[test]
+fn a_full_disk_answers_what_was_sent_before() -> Verdict {
+    for number in 30..60 {
+        let append = || Step::Append(Append { name: Name::Request, ..Append::plain(&[(0, 5000), (1, 100)]) });
+        let steps =
+            [append(), append(), append(), append(), Step::Repeat { changed: false }, Step::Repeat { changed: true }];
+        let fault = Fault { at: FaultPoint::Change(number), kind: FaultKind::Full, effect: Effect::None };
+        run(&Case::new(number, vec![Boot { fault: Some(fault), ..Boot::new(steps.to_vec(), End::Close) }]))?;
     }
     Ok(())
 }

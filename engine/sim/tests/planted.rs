@@ -3,7 +3,8 @@
 
 use counterfoil_engine::PlantedBug;
 use counterfoil_sim::{
-    Append, Boot, Broken, Case, Condition, Effect, End, Fault, FaultKind, FaultPoint, Machine, Name, Step, run, run_on,
+    Append, Boot, Broken, Case, Condition, Effect, End, Fault, FaultKind, FaultPoint, Gather, Machine, Name,
+    SEGMENT_BYTES_MEDIUM, SEGMENT_BYTES_TINY, Step, run, run_on,
 };
 
 /// Cases after which a bug must have been found.
@@ -115,7 +116,7 @@ fn publishing_before_the_mark_is_found() {
         let first = Boot { fault, ..Boot::new(appends(6), End::Kill) };
         Case { harsh: true, ..Case::new(seed, vec![first, Boot::new(Vec::new(), End::PowerCut)]) }
     });
-    assert!(matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_)), "{broken}");
+    assert!(matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_) | Broken::Unreadable { .. }), "{broken}");
 }
 
 /// Acknowledged frames above the mark are torn while they are written over themselves.
@@ -138,7 +139,7 @@ fn a_sync_that_is_tried_again_is_found() {
         let first = Boot { fault, ..Boot::new(appends(6), End::PowerCut) };
         Case { harsh: true, ..Case::new(seed, vec![first]) }
     });
-    assert!(matches!(broken, Broken::NotOpened(_) | Broken::Lost { .. }), "{broken}");
+    assert!(matches!(broken, Broken::NotOpened(_) | Broken::Lost { .. } | Broken::Unreadable { .. }), "{broken}");
 }
 
 #[test]
@@ -157,4 +158,39 @@ fn a_condition_that_is_not_checked_is_found() {
         Case::new(seed, vec![Boot::new(vec![append(&[0]), Step::Append(late)], End::Close)])
     });
     assert!(matches!(broken, Broken::WrongAnswer { .. }), "{broken}");
+}
+
+/// Two batches are in flight; the second is refused with the head that the first one made, and a crash takes the first away.
+#[test]
+fn a_refusal_for_receipts_that_are_not_durable_is_found() {
+    let broken = found(PlantedBug::RefuseBeforeSync, |seed| {
+        let late = Append { condition: Condition::Fails, ..Append::plain(&[(0, 10)]) };
+        let together = Step::Together(vec![Append::plain(&[(0, 10)]), late], Gather::Frames);
+        let fault = named("sync_data", "segments/", 2 + seed % 2, FaultKind::Crash);
+        let boots = vec![Boot { fault, ..Boot::new(vec![append(&[0]), together], End::PowerCut) }];
+        Case { segment_bytes_max: SEGMENT_BYTES_MEDIUM, ..Case::new(seed, boots) }
+    });
+    assert!(matches!(broken, Broken::WrongError(_)), "{broken}");
+}
+
+/// A crash between the removal of stream indexes and the manifest that names the merged one.
+#[test]
+fn indexes_that_are_removed_before_the_manifest_names_another_are_found() {
+    let broken = found(PlantedBug::RemoveMergedFirst, |seed| {
+        let merging = Case::merging_boot(crash(20 + seed, Effect::None), End::Kill);
+        let boots = vec![Case::boot_before_merge(End::Close), merging];
+        Case { segment_bytes_max: SEGMENT_BYTES_TINY, ..Case::new(seed, boots) }
+    });
+    assert!(matches!(broken, Broken::DerivedLost { .. }), "{broken}");
+}
+
+/// A power cut takes away a merged index that the manifest names.
+#[test]
+fn an_index_that_is_named_before_it_is_durable_is_found() {
+    let broken = found(PlantedBug::SkipIndexSync, |seed| {
+        let merging = Case::merging_boot(None, End::PowerCut);
+        let boots = vec![Case::boot_before_merge(End::Close), merging];
+        Case { segment_bytes_max: SEGMENT_BYTES_TINY, harsh: true, ..Case::new(seed, boots) }
+    });
+    assert!(matches!(broken, Broken::DerivedLost { .. }), "{broken}");
 }

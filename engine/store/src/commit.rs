@@ -18,7 +18,7 @@ use std::sync::mpsc::Receiver;
 
 /// A frame that was written and who waits for it.
 pub(crate) struct Commit {
-    /// `None` when every batch was a repetition: its first answers only need what came before to be durable.
+    /// `None` when every batch was a repetition or refused: such answers only need what came before to be durable.
     pub(crate) frame: Option<CommittedFrame>,
     pub(crate) waiters: Vec<Waiter>,
 }
@@ -38,9 +38,16 @@ pub(crate) struct CommittedFrame {
 
 /// Someone who waits for an answer.
 pub(crate) struct Waiter {
-    pub(crate) answer: Arc<Answer>,
-    pub(crate) with_proofs: bool,
+    pub(crate) outcome: Outcome,
     pub(crate) done: Done,
+}
+
+/// What became of a batch, once everything written by then is durable.
+pub(crate) enum Outcome {
+    /// It was appended, now or before.
+    Appended { answer: Arc<Answer>, with_proofs: bool },
+    /// It was refused for what the ledger holds. What a refusal rests on, a crash must not take away.
+    Refused(AppendError),
 }
 
 pub(crate) struct Committer {
@@ -151,8 +158,11 @@ impl Committer {
     }
 
     fn acknowledge(&self, waiter: Waiter) {
-        let answer = waiter.answer;
-        let proofs = match waiter.with_proofs {
+        let (answer, with_proofs) = match waiter.outcome {
+            Outcome::Appended { answer, with_proofs } => (answer, with_proofs),
+            Outcome::Refused(error) => return (waiter.done)(Err(error)),
+        };
+        let proofs = match with_proofs {
             false => Ok(Vec::new()),
             true => {
                 let checkpoint = answer.checkpoint.unverified();
@@ -192,6 +202,12 @@ impl Committer {
     fn write_head(&self, slot: &HeadSlot) -> io::Result<()> {
         self.head.write_all_at(&slot.encode(), slot.position().0)?;
         self.head.sync_data()
+    }
+}
+
+impl Waiter {
+    pub(crate) fn appended(answer: Arc<Answer>, with_proofs: bool, done: Done) -> Self {
+        Self { outcome: Outcome::Appended { answer, with_proofs }, done }
     }
 }
 

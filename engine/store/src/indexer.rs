@@ -1,6 +1,7 @@
 //! Stream indexes while the ledger is open: new ones become known, neighbours are merged, damaged ones are noticed.
 
 use crate::disk::{create_anew, put_in_place, replace_file};
+use crate::planted::{PlantedBug, planted};
 use crate::segment::{FOLDER, SegmentError};
 use crate::shared::Shared;
 use crate::streams::{self, Merge, Output, Run, Runs, STEP_RECORDS};
@@ -116,15 +117,20 @@ impl Merging {
         let disk = &*shared.environment.disk;
         let (entry, output) = self.merge.finish()?;
         let Output::File { file, .. } = output else { unreachable!("merges in the background write files") };
-        file.sync_all()?;
+        if !planted(disk, PlantedBug::SkipIndexSync) {
+            file.sync_all()?;
+        }
         put_in_place(disk, FOLDER, &stream_index_file_name(self.first, self.end))?;
+        if planted(disk, PlantedBug::RemoveMergedFirst) {
+            shared.streams.runs().list[self.range.clone()].iter().try_for_each(|run| disk.remove(&run.path()))?;
+        }
         replace_in_manifest(shared, &self.range, entry)?;
         let mut list = shared.streams.runs().list.clone();
         let merged = Arc::new(Run::new(entry, &shared.run_files));
         let replaced: Vec<_> = list.splice(self.range.clone(), [merged]).collect();
         *seen -= replaced.len() - 1;
         shared.streams.replace_runs(Runs { list });
-        for run in replaced {
+        for run in replaced.iter().filter(|_| !planted(disk, PlantedBug::RemoveMergedFirst)) {
             disk.remove(&run.path())?;
         }
         Ok(())

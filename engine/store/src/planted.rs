@@ -35,6 +35,12 @@ pub enum PlantedBug {
     ForgetBatchIds,
     /// A condition on a stream's length is not checked.
     IgnoreCondition,
+    /// A batch is refused for receipts that are not durable yet.
+    RefuseBeforeSync,
+    /// Merged stream indexes are removed before the manifest names what replaces them.
+    RemoveMergedFirst,
+    /// A merged stream index is named without being synced.
+    SkipIndexSync,
 }
 
 /// True when this bug is planted.

@@ -26,6 +26,8 @@ struct State {
     work: VecDeque<Work>,
     batches: usize,
     bytes: usize,
+    /// Batches that the sequencer took and is not done with.
+    taken: usize,
     closed: bool,
 }
 
@@ -83,6 +85,7 @@ impl Queue {
     /// the queue is closed and empty.
     pub(crate) fn take(&self, receipts_max: usize, bytes_max: usize) -> Option<Vec<Work>> {
         let mut state = self.state();
+        state.taken = 0;
         while state.work.is_empty() {
             if state.closed {
                 return None;
@@ -112,6 +115,7 @@ impl Queue {
                 }
             }
         }
+        state.taken = taken.len();
         Some(taken)
     }
 
@@ -121,7 +125,9 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Batches that the sequencer is not done with.
     pub(crate) fn batches(&self) -> usize {
-        self.state().batches
+        let state = self.state();
+        state.batches + state.taken
     }
 }

@@ -8,7 +8,7 @@ use crate::streams;
 use crate::types::{Content, Cursor, Page, Receipt, Selection};
 use bytes::Bytes;
 use core::ops::Range;
-use counterfoil_format::frame::{self, FrameHeader, FrameIndex};
+use counterfoil_format::frame::{self, Frame, FrameHeader, FrameIndex};
 use counterfoil_format::{ByteOffset, FormatError};
 use counterfoil_proof::{Envelope, Hash, LeafHash, LeafIndex, Salt, StreamName, StreamSeq, TreeSize};
 use std::io;
@@ -135,7 +135,13 @@ fn content_of(
     envelope: &Envelope,
     payload: Option<(Salt, Range<usize>)>,
 ) -> Result<Option<Content>, Fault> {
-    let Some((salt, range)) = payload else { return Ok(None) };
+    let Some((salt, range)) = payload else {
+        // Neither leaf nor commitment says whether a payload is there. The frame's checksum does, and one that is damaged
+        // may have turned a payload into a hole.
+        let whole = segment.frame_bytes(frame)?;
+        let what = "a payload is missing from a frame whose checksum is wrong";
+        return Frame::decode(&whole).map(|_| None).map_err(|_| Fault::Damaged { offset: frame, what });
+    };
     let at = frame.plus(range.start as u64);
     let payload = segment.read(at, range.len())?;
     if !envelope.commitment.opens_to(&salt, &payload) {

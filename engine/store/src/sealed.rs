@@ -2,7 +2,7 @@
 //!
 //! A ledger has thousands of them over the years, so only the most recently read ones are kept open.
 
-use crate::disk::{Disk, DiskFile, read_exact, replace_file};
+use crate::disk::{Disk, DiskFile, is_disk_full, read_exact, replace_file};
 use crate::recovery::{self, Tail};
 use crate::segment::{self, FOLDER, SegmentError, segment_path};
 use counterfoil_format::{
@@ -152,8 +152,8 @@ impl Sealed {
         Ok((head, file))
     }
 
-    /// Makes the leaf file again from the segment, whose envelopes lead to its signed root. Whoever may not write keeps it
-    /// in memory.
+    /// Makes the leaf file again from the segment, whose envelopes lead to its signed root. Whoever may not write, or finds
+    /// the disk full, keeps it in memory.
     fn rebuild_leaf_file(
         &self,
         file: &dyn DiskFile,
@@ -175,11 +175,13 @@ impl Sealed {
         let frames: Vec<_> = scan.frames.iter().map(|frame| (frame.first, frame.at)).collect();
         let before = &scan.header.frontier;
         let bytes = LeafFile::encode(self.files.ledger_id, self.id, self.generation, before, &frames, &leaves);
-        if !self.files.writable {
-            return self.read_leaf_file_head(Arc::new(MemoryFile(bytes)));
+        if self.files.writable {
+            match write_leaf_file(&*self.files.disk, self.id, self.generation, &bytes) {
+                Err(error) if is_disk_full(&error) => {}
+                written => return written.map_err(SegmentError::from).and_then(|()| self.open_leaf_file()),
+            }
         }
-        write_leaf_file(&*self.files.disk, self.id, self.generation, &bytes)?;
-        self.open_leaf_file()
+        self.read_leaf_file_head(Arc::new(MemoryFile(bytes)))
     }
 
     /// Leaf hashes of a range that is in this segment. A damaged block has the leaf file rebuilt.

@@ -5,7 +5,7 @@
 
 use crate::admit::{AdmittedBatch, AdmittedReceipt};
 use crate::chain::{Chain, Tally};
-use crate::commit::{Commit, CommittedFrame, Waiter};
+use crate::commit::{Commit, CommittedFrame, Outcome, Waiter};
 use crate::create;
 use crate::disk::{DiskFile, create_anew, is_disk_full, put_in_place, write_replacement};
 use crate::error::AppendError;
@@ -111,8 +111,15 @@ enum RepeatedAnswer {
 struct Gathering {
     staged: Vec<Staged>,
     repeated: Vec<Repeated>,
+    refused: Vec<Waiter>,
     ids: HashMap<(Principal, BatchId), usize>,
     nodes: Vec<(NodeCoordinate, NodeHash)>,
+}
+
+impl Gathering {
+    fn refuse(&mut self, error: AppendError, done: Done) {
+        self.refused.push(Waiter { outcome: Outcome::Refused(error), done });
+    }
 }
 
 impl Sequencer {
@@ -134,11 +141,7 @@ impl Sequencer {
 
     fn append(&mut self, batches: Vec<(AdmittedBatch, Done)>) {
         if let Err(error) = self.make_room(&batches) {
-            for (batch, done) in batches {
-                self.sessions.refuse(&batch);
-                done(Err(error.clone()));
-            }
-            return;
+            return self.turn_away(batches, &error);
         }
         let time = self.pace.now(&self.shared).max(self.chain.last_time);
         let start = FrameStart {
@@ -165,7 +168,11 @@ impl Sequencer {
             };
             if let Err(error) = checked {
                 self.sessions.refuse(&batch);
-                done(Err(error));
+                if planted(&*self.shared.environment.disk, PlantedBug::RefuseBeforeSync) {
+                    done(Err(error));
+                } else {
+                    gathering.refuse(error, done);
+                }
                 continue;
             }
             self.sessions.append(&batch);
@@ -178,6 +185,18 @@ impl Sequencer {
         }
         let control_changed = !Arc::ptr_eq(&rules, &self.rules);
         self.write(start, gathering, &placed, control_changed);
+    }
+
+    /// Answers batches that there is no room for. One that was sent before needs none: it gets its first answer.
+    fn turn_away(&mut self, batches: Vec<(AdmittedBatch, Done)>, error: &AppendError) {
+        let mut gathering = Gathering::default();
+        for (batch, done) in batches {
+            if let Some((batch, done)) = self.sort_out_repeats(batch, done, &mut gathering) {
+                self.sessions.refuse(&batch);
+                done(Err(error.clone()));
+            }
+        }
+        self.hand_over(None, gathering, Vec::new());
     }
 
     fn forgets_conditions(&self) -> bool {
@@ -250,7 +269,7 @@ impl Sequencer {
             },
         };
         if fingerprint.is_some() && fingerprint != batch.fingerprint {
-            done(Err(AppendError::IdReused));
+            gathering.refuse(AppendError::IdReused, done);
         } else {
             // It may have been refused in between for want of space, and its session waits for it.
             self.sessions.append(&batch);
@@ -317,7 +336,7 @@ impl Sequencer {
 
     /// Writes the frame of a gathering and hands it to the committer. What failed to be written poisons the ledger: the
     /// places were taken in memory, and only recovery can tell what is on disk.
-    fn write(&mut self, start: FrameStart, gathering: Gathering, placed: &[Vec<Envelope>], control_changed: bool) {
+    fn write(&mut self, start: FrameStart, mut gathering: Gathering, placed: &[Vec<Envelope>], control_changed: bool) {
         let mut written = None;
         let mut answers: Vec<Arc<Answer>> = Vec::new();
         if !gathering.staged.is_empty() {
@@ -335,6 +354,7 @@ impl Sequencer {
                 let error = self.shared.poison(error);
                 gathering.staged.into_iter().map(|staged| staged.done).for_each(|done| done(Err(error.clone())));
                 gathering.repeated.into_iter().for_each(|repeated| (repeated.done)(Err(error.clone())));
+                gathering.refused.into_iter().for_each(|refused| (refused.done)(Err(error.clone())));
                 return;
             }
             self.active.end = at.plus(bytes.len() as u64);
@@ -350,28 +370,35 @@ impl Sequencer {
                 first: start.first,
                 at,
                 end: self.active.end,
-                nodes: gathering.nodes,
+                nodes: core::mem::take(&mut gathering.nodes),
                 checkpoint,
                 time: start.time,
                 control_receipts: self.chain.control_seq.0,
                 rules: control_changed.then(|| self.rules.clone()),
             });
         }
-        if written.is_none() && gathering.repeated.is_empty() {
-            return;
-        }
+        self.hand_over(written, gathering, answers);
+    }
+
+    /// Hands a frame, if one was written, and everybody who waits to the committer. What is not in the frame waits behind
+    /// it, and behind all frames before it.
+    fn hand_over(&self, frame: Option<CommittedFrame>, gathering: Gathering, answers: Vec<Arc<Answer>>) {
         let mut waiters = Vec::new();
         for repeated in gathering.repeated {
             let answer = match repeated.answer {
                 RepeatedAnswer::Known(answer) => answer,
                 RepeatedAnswer::InThisFrame(at) => answers[at].clone(),
             };
-            waiters.push(Waiter { answer, with_proofs: repeated.with_proofs, done: repeated.done });
+            waiters.push(Waiter::appended(answer, repeated.with_proofs, repeated.done));
         }
         for (staged, answer) in gathering.staged.into_iter().zip(answers) {
-            waiters.push(Waiter { answer, with_proofs: staged.batch.with_proofs, done: staged.done });
+            waiters.push(Waiter::appended(answer, staged.batch.with_proofs, staged.done));
         }
-        if let Err(returned) = self.commits.send(Commit { frame: written, waiters }) {
+        waiters.extend(gathering.refused);
+        if waiters.is_empty() {
+            return;
+        }
+        if let Err(returned) = self.commits.send(Commit { frame, waiters }) {
             let error = self.shared.poisoned().unwrap_or(AppendError::Closing);
             returned.0.waiters.into_iter().for_each(|waiter| (waiter.done)(Err(error.clone())));
         }

@@ -533,4 +533,29 @@ mod recovery {
         }
         assert!(ledger.get(LeafIndex(1)).is_ok() && ledger.get(LeafIndex(3)).is_ok());
     }
+
+    /// Whether a payload is there stands in its frame only, outside of leaf and commitment.
+    #[test]
+    fn no_flipped_bit_of_a_sealed_frame_turns_a_payload_into_a_hole() {
+        let scratch = Scratch::new();
+        let ledger = scratch.open();
+        ledger.append(batch(vec![receipt("a", "alpha"), receipt("b", "bravo")])).unwrap();
+        ledger.seal().unwrap();
+        ledger.append(batch(vec![receipt("a", "later")])).unwrap();
+        ledger.close().unwrap();
+        let before = copy(&scratch, SEGMENT);
+        for at in 8192..8192 + 1024 {
+            let byte = before[usize::try_from(at).unwrap()];
+            overwrite(&scratch, SEGMENT, at, &[byte ^ 1]);
+            let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
+            for (index, payload) in [(1, "alpha"), (2, "bravo")] {
+                match ledger.get(LeafIndex(index)) {
+                    Ok(found) => assert_eq!(found.content.unwrap().payload, payload, "receipt {index}, byte {at}"),
+                    Err(ReadError::Corrupt { .. }) => {}
+                    Err(error) => panic!("receipt {index}, byte {at}: {error}"),
+                }
+            }
+            overwrite(&scratch, SEGMENT, at, &[byte]);
+        }
+    }
 }

@@ -287,7 +287,7 @@ pub struct Status {
     pub control_receipts: u64,
     /// Segments, oldest first.
     pub segments: Vec<SegmentStatus>,
-    /// Batches waiting for the sequencer.
+    /// Batches waiting for the sequencer, or with it.
     pub queue_batches: usize,
     /// Work in the background that was begun or waits: segments to seal, zeros to write ahead, stream
     /// indexes to merge.

@@ -92,7 +92,7 @@ pub(crate) fn load(environment: &Environment, mode: Mode, limits: &Limits) -> Re
     let mut loader = Loader::new(environment, mode, manifest, head, genesis, limits.stream_heads_max);
     loader.load_sealed()?;
     loader.load_rules()?;
-    loader.fill_window();
+    loader.fill_window()?;
     loader.load_open()?;
     loader.finish(lock)
 }

@@ -7,7 +7,7 @@ use crate::control::{self, ControlCopy};
 use crate::disk::Disk;
 use crate::read::{Fault, receipt_in};
 use crate::sealed::Sealed;
-use crate::segment::{self, Segment, State};
+use crate::segment::{self, Segment, SegmentError, State};
 use crate::shared::segment_of;
 use crate::tree::Tree;
 use crate::window::WINDOW_RECEIPTS_MAX;
@@ -111,24 +111,36 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Remembers which batches sealed segments hold, for as many receipts as the window has room for. A frame that cannot
-    /// be read is passed over here: whoever reads from it is told.
-    pub(super) fn fill_window(&mut self) {
+    /// Remembers which batches sealed segments hold, for as many receipts as the window has room for. A frame that is
+    /// damaged is passed over here: whoever reads from it is told. A read that fails is another matter: what it would have
+    /// said, the next one may say, and a batch that is forgotten meanwhile would be appended twice.
+    pub(super) fn fill_window(&mut self) -> Result<(), OpenError> {
         if self.mode == Mode::ReadOnly {
-            return;
+            return Ok(());
         }
         let sealed = self.segments.last().map_or(TreeSize(0), |last| last.sealed().end);
         let from = LeafIndex(sealed.0.saturating_sub(WINDOW_RECEIPTS_MAX as u64));
         for segment in self.segments.iter().filter(|segment| segment.sealed().end > from.size_including()) {
-            let Ok(parts) = segment.sealed().parts() else { continue };
+            let path = segment::segment_path(segment.id, segment.generation);
+            let Some(parts) = unless_damaged(segment.sealed().parts(), &path)? else { continue };
             let skip = parts.leaves.frames.partition_point(|(first, _)| *first < from);
             for (first, offset) in &parts.leaves.frames[skip..] {
-                let part = segment.frame_part(*offset, FrameHeader::names_end).ok();
+                let part = unless_damaged(segment.frame_part(*offset, FrameHeader::names_end), &path)?;
                 if let Some(batches) = part.and_then(|(_, bytes)| frame::batches_of(&bytes).ok()) {
                     self.window.take_in_frame(*first, *offset, batches);
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// What was read; `None` of what is damaged.
+fn unless_damaged<T>(read: Result<T, SegmentError>, path: &str) -> Result<Option<T>, OpenError> {
+    match read.map_err(in_segment(path)) {
+        Ok(read) => Ok(Some(read)),
+        Err(OpenError::Refused(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -83,8 +83,31 @@ pub(crate) fn write_segment_index(
     Ok(entry)
 }
 
-/// Makes the index that the manifest pins again, from the segments it covers: an index for each, then all merged.
+/// Makes the index that the manifest pins again, from the segments it covers. Whoever may not write, or finds the disk
+/// full, keeps it in memory.
 pub(super) fn rebuild(
+    files: &RunFiles,
+    entry: &StreamIndexEntry,
+    segments: &[Arc<Segment>],
+) -> Result<LoadedRun, SegmentError> {
+    match files.writable.then(|| rebuild_in(Place::Disk, files, entry, segments)) {
+        Some(Err(SegmentError::Io(error))) if disk::is_disk_full(&error) => {}
+        Some(rebuilt) => return rebuilt,
+        None => {}
+    }
+    rebuild_in(Place::Memory, files, entry, segments)
+}
+
+/// Where an index is made again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Disk,
+    Memory,
+}
+
+/// An index for each segment, then all merged.
+fn rebuild_in(
+    place: Place,
     files: &RunFiles,
     entry: &StreamIndexEntry,
     segments: &[Arc<Segment>],
@@ -95,10 +118,10 @@ pub(super) fn rebuild(
         let sealed = segment.sealed();
         let open = sealed.parts()?;
         let (part, bytes) = index_of_segment(&*open.file, files.ledger_id, &open.leaves.frames, sealed.end)?;
-        parts.push((part, part_file(files, &part, bytes)?));
+        parts.push((part, part_file(place, files, &part, bytes)?));
     }
-    let result = put_together(files, entry, &parts);
-    if files.writable && parts.len() > 1 {
+    let result = put_together(place, files, entry, &parts);
+    if place == Place::Disk && parts.len() > 1 {
         for (part, _) in &parts {
             // What stays is removed when the ledger is opened.
             let _ = files.disk.remove(&part_path(part));
@@ -112,8 +135,8 @@ fn part_path(part: &StreamIndexEntry) -> String {
 }
 
 /// Where the index of one segment is kept until all are merged.
-fn part_file(files: &RunFiles, part: &StreamIndexEntry, bytes: Vec<u8>) -> io::Result<Arc<dyn DiskFile>> {
-    if !files.writable {
+fn part_file(place: Place, files: &RunFiles, part: &StreamIndexEntry, bytes: Vec<u8>) -> io::Result<Arc<dyn DiskFile>> {
+    if place == Place::Memory {
         return Ok(Arc::new(MemoryFile(bytes)));
     }
     let file = disk::create_anew(&*files.disk, &part_path(part))?;
@@ -122,6 +145,7 @@ fn part_file(files: &RunFiles, part: &StreamIndexEntry, bytes: Vec<u8>) -> io::R
 }
 
 fn put_together(
+    place: Place,
     files: &RunFiles,
     entry: &StreamIndexEntry,
     parts: &[(StreamIndexEntry, Arc<dyn DiskFile>)],
@@ -129,9 +153,9 @@ fn put_together(
     let disk = &*files.disk;
     let sources = parts.iter().map(|(part, file)| LoadedRun::open(file.clone(), part, files.ledger_id).map(Arc::new));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
-    let output = match files.writable {
-        true => Output::File { file: disk::create_anew(disk, &format!("{}.tmp", run_path(entry)))?, len: 0 },
-        false => Output::Memory(Vec::new()),
+    let output = match place {
+        Place::Disk => Output::File { file: disk::create_anew(disk, &format!("{}.tmp", run_path(entry)))?, len: 0 },
+        Place::Memory => Output::Memory(Vec::new()),
     };
     let mut merge = Merge::begin(sources, files.ledger_id, output);
     while !merge.step(STEP_RECORDS)? {}

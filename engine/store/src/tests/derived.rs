@@ -1,6 +1,7 @@
 //! Files that follow from others: made again when they are gone, damaged or replaced.
 
 use super::*;
+use counterfoil_format::{Manifest, StreamIndexBuilder, StreamIndexEntry, stream_index_file_name};
 use std::fs;
 
 const STREAMS: u64 = 5;
@@ -204,4 +205,43 @@ fn what_a_dead_merge_left_is_removed() {
     let ledger = scratch.open();
     assert!(strays.iter().all(|stray| !folder.join(stray).exists()));
     check_streams(&ledger, 3);
+}
+
+/// Puts a stream index in place that names each stream's receipts as told, with a manifest that pins it.
+fn pin_index(scratch: &Scratch, end: TreeSize, streams: &[(&str, LeafIndex)]) {
+    let path = scratch.path().join("MANIFEST");
+    let mut manifest = Manifest::decode(&fs::read(&path).unwrap()).unwrap();
+    let mut builder = StreamIndexBuilder::new(manifest.ledger_id, LeafIndex(0), end);
+    for (stream, index) in streams {
+        builder.push(&StreamName::new(stream).unwrap(), StreamSeq(0), &[*index]);
+    }
+    let mut bytes = builder.take_finished();
+    let last = builder.finish();
+    bytes.extend(last.rest);
+    manifest.stream_indexes = vec![StreamIndexEntry {
+        first: LeafIndex(0),
+        end,
+        file_len: bytes.len() as u64,
+        streams_begun: last.streams_begun,
+        directory_digest: last.directory_digest,
+    }];
+    write(scratch.path().join("segments").join(stream_index_file_name(LeafIndex(0), end)), bytes).unwrap();
+    write(path, manifest.encode()).unwrap();
+}
+
+#[test]
+fn a_head_that_a_pinned_index_invents_is_not_believed() {
+    let scratch = with_segments(1);
+    let truth = [("ledger", 0), ("new-0", 5), ("s1", 1), ("s2", 2), ("s3", 3), ("s4", 4)];
+    let mut told = truth.map(|(stream, index)| (stream, LeafIndex(index)));
+    (told[2].1, told[3].1) = (told[3].1, told[2].1);
+    pin_index(&scratch, TreeSize(6), &told);
+    let ledger = scratch.open();
+    let refused = ledger.append(batch(vec![receipt("s1", "next")])).unwrap_err();
+    let AppendError::Unreadable { cause } = &refused else { panic!("{refused}") };
+    assert!(matches!(**cause, ReadError::Corrupt { index: LeafIndex(2), .. }), "{cause}");
+    let selection = Selection::Stream { stream: StreamName::new("s2").unwrap(), from: StreamSeq(0) };
+    let read = ledger.read(&selection, None, 1, 1).unwrap_err();
+    assert!(matches!(read, ReadError::Corrupt { index: LeafIndex(1), .. }), "{read}");
+    assert!(ledger.append(batch(vec![receipt("s3", "next")])).is_ok());
 }
