@@ -65,6 +65,14 @@ fn unreadable(error: ReadError) -> AppendError {
     AppendError::Unreadable { cause: Arc::new(error) }
 }
 
+/// True when neither links nor streams nor the answer to an earlier batch of this id have to be looked up on disk.
+pub(crate) fn needs_no_disk(shared: &Shared, batch: &Batch) -> bool {
+    let mut last: Option<&StreamName> = None;
+    let mut is_known = |stream| last.replace(stream) == Some(stream) || shared.streams.slots.get(stream).is_some();
+    !window::is_on_disk(shared, batch)
+        && batch.receipts.iter().all(|receipt| receipt.links.is_empty() && is_known(&receipt.stream))
+}
+
 /// Looks up the streams of a batch, each once.
 fn slots_of(shared: &Shared, batch: &Batch) -> Result<Vec<Arc<Slot>>, AppendError> {
     let mut found: HashMap<&StreamName, Arc<Slot>> = HashMap::new();

@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 pub(crate) const CONTROL_FILE: &str = "control";
+/// A file this long is not ours: control receipts are few.
+const CONTROL_LEN_MAX: u64 = 1 << 30;
 /// Genesis is far shorter.
 const FIRST_LEN_MAX: usize = 64 * 1024;
 
@@ -28,14 +30,21 @@ impl ControlCopy {
     }
 }
 
+/// What the file holds.
+pub(crate) struct Copies {
+    pub(crate) copies: Vec<ControlCopy>,
+    /// More follows: copies for a segment that was not sealed after all, whole or not.
+    pub(crate) more: bool,
+}
+
 /// Reads the copies of the first `count` control receipts, the last of which has the leaf hash `head`; `None` when the
-/// file does not hold exactly those.
-pub(crate) fn read(disk: &dyn Disk, count: StreamSeq, head: LeafHash) -> Option<Vec<ControlCopy>> {
-    let bytes = disk::read_file(disk, CONTROL_FILE, u64::MAX).ok()?;
+/// file does not begin with those.
+pub(crate) fn read(disk: &dyn Disk, count: StreamSeq, head: LeafHash) -> Option<Copies> {
+    let bytes = disk::read_file(disk, CONTROL_FILE, CONTROL_LEN_MAX).ok()?;
     let mut rest = bytes.as_slice();
     let mut copies = Vec::new();
     let mut last = Hash::ZERO;
-    while !rest.is_empty() {
+    while (copies.len() as u64) < count.0 {
         let (record, len) = ReceiptRecord::decode(rest).ok()?;
         let (salt, payload) = record.content?;
         let envelope = record.envelope;
@@ -50,7 +59,7 @@ pub(crate) fn read(disk: &dyn Disk, count: StreamSeq, head: LeafHash) -> Option<
         copies.push(ControlCopy { envelope, salt, payload: payload.to_vec() });
         rest = &rest[len..];
     }
-    (copies.len() as u64 == count.0 && last == head).then_some(copies)
+    (last == head).then_some(Copies { copies, more: !rest.is_empty() })
 }
 
 /// The copy of the first control receipt, which is genesis if its leaf hash is the ledger's id.
@@ -82,10 +91,11 @@ pub(crate) struct ControlFile {
 }
 
 impl ControlFile {
-    /// Adds copies, durable when this returns. When it fails, the next call writes over what was left.
-    pub(crate) fn append(&mut self, disk: &dyn Disk, copies: &[ControlCopy]) -> io::Result<()> {
+    /// Writes copies behind the others, durable when this returns, and says how long the file is with them. They belong to
+    /// it once [`ControlFile::keep`] is told so; until then the next call writes over them.
+    pub(crate) fn write_behind(&mut self, disk: &dyn Disk, copies: &[ControlCopy]) -> io::Result<u64> {
         if copies.is_empty() {
-            return Ok(());
+            return Ok(self.len);
         }
         let file = match &self.file {
             Some(file) => file.clone(),
@@ -95,8 +105,12 @@ impl ControlFile {
         copies.iter().for_each(|copy| copy.encode_into(&mut bytes));
         file.write_all_at(&bytes, self.len)?;
         file.sync_all()?;
-        self.len += bytes.len() as u64;
-        Ok(())
+        Ok(self.len + bytes.len() as u64)
+    }
+
+    /// What was written behind the others belongs to the file.
+    pub(crate) fn keep(&mut self, len: u64) {
+        self.len = len;
     }
 
     fn open(&mut self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {

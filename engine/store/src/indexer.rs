@@ -16,7 +16,8 @@ pub(crate) struct Indexer {
     /// How many of the indexes that were there at opening were looked at.
     seen: usize,
     merging: Option<Merging>,
-    /// A merge failed. Lookups work without it; it is tried again when the next segment is sealed.
+    /// A merge failed. Lookups work without it; it is tried again when the next segment is sealed, with indexes that were
+    /// made again.
     gave_up: bool,
 }
 
@@ -70,17 +71,20 @@ impl Indexer {
         if let Some(run) = runs.list.get(self.seen) {
             // A missing or damaged one is made again on the way.
             let segments = shared.published().segments.clone();
-            run.loaded(&segments)?;
             self.seen += 1;
+            // What cannot be made again now is tried again by whoever needs it.
+            let _ = run.loaded(&segments);
             return Ok(true);
         }
         match self.merging.take() {
             Some(mut merging) => {
                 match merging.merge.step(STEP_RECORDS) {
                     Ok(true) => merging.finish(shared, &mut self.seen)?,
-                    other => {
+                    Ok(false) => self.merging = Some(merging),
+                    Err(error) => {
+                        merging.heal(shared, &runs);
                         self.merging = Some(merging);
-                        other?;
+                        return Err(error);
                     }
                 }
                 Ok(true)
@@ -105,6 +109,19 @@ impl Merging {
         let file = create_anew(disk, &temporary(first, end))?;
         let merge = Merge::begin(sources, shared.identity.ledger_id, Output::File { file, len: 0 });
         Ok(Self { range, merge: Box::new(merge), first, end })
+    }
+
+    /// Makes indexes again that cannot be read to their end.
+    fn heal(&self, shared: &Shared, runs: &Runs) {
+        let segments = shared.published().segments.clone();
+        for run in &runs.list[self.range.clone()] {
+            if let Ok(loaded) = run.loaded(&segments)
+                && (0..loaded.directory.blocks()).any(|number| loaded.block(number).is_err())
+            {
+                // If it fails, the next merge fails again.
+                let _ = run.rebuild(&segments, Some(&loaded));
+            }
+        }
     }
 
     fn temporary(&self) -> String {

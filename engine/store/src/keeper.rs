@@ -12,7 +12,7 @@ use crate::recovery;
 use crate::sealed::{self, Sealed};
 use crate::segment::{self, Segment, State};
 use crate::shared::Shared;
-use crate::streams::write_segment_index;
+use crate::streams::{Known, write_segment_index};
 use crate::types::SegmentStatus;
 use counterfoil_format::{ByteOffset, LeafFile, ManifestEntry, SegmentState, StreamIndexEntry};
 use counterfoil_proof::{Hash, LeafHash, LeafIndex};
@@ -95,13 +95,16 @@ pub(crate) struct Keeper {
     pub(crate) indexer: Indexer,
     /// Sealed segments whose derived files were not looked at since the ledger was opened.
     pub(crate) unseen: VecDeque<Arc<Segment>>,
+    /// Full segments that are not sealed yet, oldest first.
+    pub(crate) waiting: VecDeque<Box<SealJob>>,
+    /// Why nothing is sealed any more.
+    pub(crate) stuck: Option<Arc<io::Error>>,
 }
 
 impl Keeper {
-    /// Works until the sequencer is gone. A segment that could not be sealed keeps its place: the ones after it wait,
-    /// and opening the ledger again seals them all.
+    /// Works until the sequencer is gone. A segment that could not be sealed keeps its place, and the ones after it wait:
+    /// for space on a full disk, otherwise until the ledger is opened again.
     pub(crate) fn run(mut self) {
-        let mut stuck: Option<Arc<io::Error>> = None;
         while let Some(job) = self.next_job() {
             match job {
                 KeeperJob::WriteZeros(segment, prepared) => {
@@ -111,24 +114,42 @@ impl Keeper {
                         // The sync may have covered frames: what became of them only recovery can tell.
                         self.shared.poison(error);
                     }
+                    let _ = self.seal_waiting();
                 }
                 KeeperJob::Seal(mut job) => {
                     let done = job.done.take();
-                    let sealed = match &stuck {
-                        Some(cause) => Err(cause.clone()),
-                        None => self.seal(&job).map_err(Arc::new),
-                    };
-                    if let Err(cause) = &sealed {
-                        stuck = Some(cause.clone());
-                    }
+                    self.waiting.push_back(job);
+                    let sealed = self.seal_waiting();
                     if let Some(done) = done {
-                        done(sealed.map(Some).map_err(|cause| AppendError::NotSealed { cause }));
+                        done(sealed.map_err(|cause| AppendError::NotSealed { cause }));
                     }
                 }
             }
             self.shared.keeper_jobs.fetch_sub(1, Ordering::Release);
         }
         self.indexer.give_up(&self.shared);
+    }
+
+    /// Seals the segments that wait, oldest first; answers with the last one sealed.
+    fn seal_waiting(&mut self) -> Result<Option<SegmentStatus>, Arc<io::Error>> {
+        let mut sealed = None;
+        while let Some(job) = self.waiting.pop_front() {
+            let result = match &self.stuck {
+                Some(cause) => Err(cause.clone()),
+                None => self.seal(&job).map_err(Arc::new),
+            };
+            match result {
+                Ok(status) => sealed = Some(status),
+                Err(cause) => {
+                    self.waiting.push_front(job);
+                    if !is_disk_full(&cause) {
+                        self.stuck = Some(cause.clone());
+                    }
+                    return Err(cause);
+                }
+            }
+        }
+        Ok(sealed)
     }
 
     /// The next job; while there is none, what can wait is done in small steps.
@@ -171,11 +192,13 @@ impl Keeper {
         let bytes = LeafFile::encode(ledger_id, segment.id, segment.generation, &before, &frames, &leaves);
         sealed::write_leaf_file(disk, segment.id, segment.generation, &bytes)?;
         let end = job.chain.frontier.size();
-        let index = write_segment_index(&self.shared.run_files, &**file, &frames, end).map_err(segment::into_io)?;
+        let known = Known { frames: &frames, leaves: &leaves, end };
+        let index = write_segment_index(&self.shared.run_files, &**file, &known).map_err(segment::into_io)?;
         let copies = self.control_copies(job)?;
-        self.control.append(disk, &copies)?;
+        let control_len = self.control.write_behind(disk, &copies)?;
         let (file_len, digest) = write_footer(&**file, job)?;
         let entry = self.record(job, index, file_len, digest)?;
+        self.control.keep(control_len);
         let sealed = Sealed::of_entry(entry, &self.shared.sealed_files).expect("the entry is that of a sealed segment");
         let state = State::Sealed(sealed);
         let sealed = Arc::new(Segment { id: segment.id, generation: segment.generation, state });
@@ -185,7 +208,7 @@ impl Keeper {
             let place = segments.iter().position(|other| other.id == sealed.id);
             segments[place.expect("a sealed segment was published")] = sealed;
             published.segments = Arc::new(segments);
-            published.tree.forget_below(job.chain.next_index());
+            published.tree.forget_below(&job.chain.frontier);
         }
         self.indexer.add(&self.shared, index);
         Ok(SegmentStatus { first: segment.id.0, receipts: leaves.len() as u64, bytes: file_len, sealed: true })

@@ -24,6 +24,7 @@ use counterfoil_proof::{
 };
 use counterfoil_rules::{RECOVERED_KIND, Recovered, Rules, ledger_writer, to_canonical};
 use std::any::Any;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver};
@@ -115,6 +116,13 @@ impl Ledger {
     /// [`AppendError`] names the receipt and the rule.
     pub fn admit(&self, batch: Batch) -> Result<AdmittedBatch, AppendError> {
         admit::admit(&self.0.shared, batch)
+    }
+
+    /// True when [`Ledger::admit`] finds in memory everything that it needs of the ledger for this batch, so that it takes no
+    /// longer than the batch's own size demands. False costs a lookup on disk.
+    #[must_use]
+    pub fn admits_from_memory(&self, batch: &Batch) -> bool {
+        admit::needs_no_disk(&self.0.shared, batch)
     }
 
     /// Queues a batch without blocking. `done` runs on a thread of the engine once the batch is durable or refused, or
@@ -384,6 +392,8 @@ impl Writer {
             control: ControlFile::default(),
             indexer: Indexer::new(),
             unseen: sealed.cloned().collect(),
+            waiting: VecDeque::new(),
+            stuck: None,
         };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(work);
         Ok(vec![

@@ -332,8 +332,11 @@ impl Pager<'_> {
             let segment = segment_of(&segments, index);
             let here = |fault: Fault| fault.of(index, segment);
             frame = frame.filter(|frame| frame.contains(index));
-            // A frame is read whole when the next receipt wanted may be in it too.
-            if frame.is_none() && indices.peek().is_some_and(|(_, next)| next.0 == index.0 + 1) {
+            // A frame is read whole when the next receipt wanted is in it too.
+            if frame.is_none()
+                && let Some((_, next)) = indices.peek()
+                && segment.shares_frame(index, *next).map_err(|error| here(error.into()))?
+            {
                 frame = Some(FrameReader::open(segment, index).map_err(here)?);
             }
             let receipt = match &frame {

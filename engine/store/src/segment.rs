@@ -8,7 +8,7 @@ use counterfoil_format::{
     ByteOffset, FOOTER_TRAILER_LEN, FRAME_ALIGN, FormatError, Generation, SEGMENT_HEADER_LEN, SegmentFooter,
     SegmentHeader, SegmentId, leaves_file_name, segment_file_name,
 };
-use counterfoil_proof::{LeafIndex, Origin, SignedCheckpoint};
+use counterfoil_proof::{LeafIndex, Origin, SignedCheckpoint, TreeSize};
 use std::io;
 use std::sync::{Arc, RwLock};
 
@@ -104,6 +104,15 @@ impl Segment {
         found.ok_or(SegmentError::Damaged { offset: ByteOffset(0), error })
     }
 
+    /// True when a receipt and a later one of the ledger are in one frame of this segment.
+    pub(crate) fn shares_frame(&self, index: LeafIndex, later: LeafIndex) -> Result<bool, SegmentError> {
+        let end = match &self.state {
+            State::Sealed(sealed) => sealed.end,
+            State::Open { .. } => TreeSize(u64::MAX),
+        };
+        Ok(end.contains(later) && self.frame_of(index)? == self.frame_of(later)?)
+    }
+
     pub(crate) fn add_frame(&self, first: LeafIndex, at: ByteOffset) {
         match &self.state {
             State::Open { frames, .. } => frames.write().expect("no reader panics with the lock").push((first, at)),
@@ -122,10 +131,7 @@ impl Segment {
         at: ByteOffset,
         len: impl Fn(&FrameHeader) -> usize,
     ) -> Result<(FrameHeader, Vec<u8>), SegmentError> {
-        let file = self.file()?;
-        let header = frame_header(&*file, at)?;
-        let bytes = read_exact(&*file, at.0, len(&header))?;
-        Ok((header, bytes))
+        frame_part(&*self.file()?, at, len)
     }
 
     /// Bytes of a segment's file.
@@ -149,6 +155,17 @@ impl Segment {
 fn frame_header(file: &dyn DiskFile, at: ByteOffset) -> Result<FrameHeader, SegmentError> {
     let bytes = read_exact(file, at.0, FRAME_HEADER_LEN)?;
     FrameHeader::decode(&bytes).map_err(|error| SegmentError::Damaged { offset: at, error })
+}
+
+/// The header of a frame, and as many bytes of the frame as `len` says.
+pub(crate) fn frame_part(
+    file: &dyn DiskFile,
+    at: ByteOffset,
+    len: impl Fn(&FrameHeader) -> usize,
+) -> Result<(FrameHeader, Vec<u8>), SegmentError> {
+    let header = frame_header(file, at)?;
+    let bytes = read_exact(file, at.0, len(&header))?;
+    Ok((header, bytes))
 }
 
 /// Everything of a frame but its payloads.

@@ -4,13 +4,15 @@
 //! time; older nodes of level 8 and above each from the leaf file of the segment that completed them.
 
 use counterfoil_format::{LEAF_BLOCK, NODE_LEVEL};
-use counterfoil_proof::{Hash, LeafHash, LeafIndex, NodeCoordinate, NodeHash, TreeSize};
+use counterfoil_proof::{Frontier, Hash, LeafHash, LeafIndex, NodeCoordinate, NodeHash, TreeSize};
 
 /// Nodes of the published tree that are in memory.
 #[derive(Default)]
 pub(crate) struct Tree {
     /// Leaves below are in leaf files, and so are the nodes that they complete.
     covered: u64,
+    /// The peaks of the tree of that size, which every proof of a newer receipt needs.
+    peaks: Vec<(NodeCoordinate, NodeHash)>,
     /// Of each level the nodes that are not in leaf files, in order.
     levels: Vec<Vec<NodeHash>>,
 }
@@ -26,9 +28,9 @@ pub(crate) enum Place {
 }
 
 impl Tree {
-    /// The tree of a size whose leaves are all in leaf files.
-    pub(crate) fn over_leaf_files(size: TreeSize) -> Self {
-        Self { covered: size.0, levels: Vec::new() }
+    /// A tree whose leaves are all in leaf files.
+    pub(crate) fn over_leaf_files(frontier: &Frontier) -> Self {
+        Self { covered: frontier.size().0, peaks: peaks_of(frontier), levels: Vec::new() }
     }
 
     /// Adds a node that the sequencer completed; they come in the order in which a growing tree completes them.
@@ -53,8 +55,10 @@ impl Tree {
     }
 
     fn known(&self, at: NodeCoordinate) -> Option<NodeHash> {
-        let place = at.index.checked_sub(self.covered >> at.level)?;
-        self.levels.get(usize::from(at.level))?.get(usize::try_from(place).ok()?).copied()
+        match at.index.checked_sub(self.covered >> at.level) {
+            Some(place) => self.levels.get(usize::from(at.level))?.get(usize::try_from(place).ok()?).copied(),
+            None => self.peaks.iter().find(|(peak, _)| *peak == at).map(|(_, node)| *node),
+        }
     }
 
     /// Where a node of the tree is.
@@ -72,15 +76,29 @@ impl Tree {
         }
     }
 
-    /// Forgets what leaf files hold by now: the leaves below `covered` and the nodes that they complete.
-    pub(crate) fn forget_below(&mut self, covered: LeafIndex) {
+    /// Forgets what leaf files hold by now: the leaves of a smaller tree and the nodes that they complete.
+    pub(crate) fn forget_below(&mut self, frontier: &Frontier) {
+        let covered = frontier.size();
         for (level, nodes) in self.levels.iter_mut().enumerate() {
             let gone = usize::try_from((covered.0 >> level) - (self.covered >> level)).expect("a segment fits memory");
             nodes.drain(..gone);
             nodes.shrink_to_fit();
         }
         self.covered = covered.0;
+        self.peaks = peaks_of(frontier);
     }
+}
+
+fn peaks_of(frontier: &Frontier) -> Vec<(NodeCoordinate, NodeHash)> {
+    let size = frontier.size().0;
+    let mut start = 0;
+    let levels = (0..64u8).rev().filter(|level| size >> level & 1 == 1);
+    let coordinates = levels.map(|level| {
+        let at = NodeCoordinate { level, index: start >> level };
+        start += 1 << level;
+        at
+    });
+    coordinates.zip(frontier.peaks().iter().copied()).collect()
 }
 
 /// A node below level 8, from the leaves of its block.
@@ -98,7 +116,7 @@ pub(crate) fn node_of_block(block: &[LeafHash], at: NodeCoordinate) -> NodeHash 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use counterfoil_proof::{Frontier, InclusionPlan};
+    use counterfoil_proof::InclusionPlan;
     use proptest::prelude::*;
 
     fn leaf(n: u64) -> LeafHash {
@@ -110,7 +128,9 @@ mod tests {
         fn every_proof_verifies_whatever_was_forgotten(size in 1u64..2000, covered in 0u64..2000, at in any::<prop::sample::Index>(), reopened: bool) {
             let covered = covered.min(size);
             let mut frontier = Frontier::empty();
-            let mut tree = if reopened { Tree::over_leaf_files(TreeSize(covered)) } else { Tree::default() };
+            let mut before = Frontier::empty();
+            (0..covered).for_each(|n| before.push(leaf(n), |_, _| ()));
+            let mut tree = if reopened { Tree::over_leaf_files(&before) } else { Tree::default() };
             let mut completed = Vec::new();
             for n in 0..size {
                 frontier.push(leaf(n), |at, node| {
@@ -118,7 +138,7 @@ mod tests {
                     if !reopened || n >= covered { tree.push(at, node) }
                 });
             }
-            if !reopened { tree.forget_below(LeafIndex(covered)) }
+            if !reopened { tree.forget_below(&before) }
             let index = LeafIndex(at.index(usize::try_from(size).unwrap()) as u64);
             let plan = InclusionPlan::new(index, TreeSize(size)).unwrap();
             let fetched: Vec<_> = plan.nodes().map(|at| match tree.locate(at) {

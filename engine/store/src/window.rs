@@ -127,6 +127,13 @@ fn id_of(label: BatchLabel) -> Option<BatchId> {
     }
 }
 
+/// True when the first answer to a batch is known to be on disk.
+pub(crate) fn is_on_disk(shared: &Shared, batch: &Batch) -> bool {
+    let Some(id) = batch.id else { return false };
+    let key = (batch.writer.clone(), id);
+    matches!(shared.lock(&shared.window).answers.get(&key), Some(Known::InFrame(_)))
+}
+
 /// Reads the first answer to a batch from disk if it was given before the ledger was opened, so that the sequencer finds
 /// it in memory.
 pub(crate) fn bring_in(shared: &Shared, batch: &Batch) -> Result<(), ReadError> {
@@ -157,6 +164,16 @@ fn read_answer(shared: &Shared, segment: &Segment, place: Place) -> Result<Remem
     let checkpoint = recovery::checkpoint_of(frame.commit(), origin).ok_or_else(another)?;
     if !recovery::is_signed(&checkpoint, &shared.identity.checkpoint_key) {
         return Err(another());
+    }
+    for entry in entries {
+        let opens = match entry.stored {
+            Stored::Present { salt, payload } => entry.envelope.commitment.opens_to(&salt, payload),
+            Stored::Erased => true,
+        };
+        let leaf = crate::read::leaf_hash(shared, entry.envelope.index).ok();
+        if !opens || leaf != Some(entry.leaf) {
+            return Err(another());
+        }
     }
     let receipts = entries.iter().map(|entry| AppendedReceipt {
         index: entry.envelope.index,

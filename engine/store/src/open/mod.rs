@@ -259,7 +259,7 @@ impl<'a> Loader<'a> {
             chain: None,
             tree: Tree::default(),
             slots: Slots::new(stream_heads_max),
-            streams: manifest.stream_indexes.iter().map(|index| index.streams_begun).sum(),
+            streams: manifest.stream_indexes.iter().fold(0, |sum, index| index.streams_begun.saturating_add(sum)),
             manifest,
             window: Window::default(),
             rules: Some(genesis),

@@ -4,7 +4,7 @@ use super::refusal::{Damage, OpenError, at, in_segment, refuse};
 use super::{Loader, Mode};
 use crate::chain::Chain;
 use crate::control::{self, ControlCopy};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_disk_full};
 use crate::read::{Fault, receipt_in};
 use crate::sealed::Sealed;
 use crate::segment::{self, Segment, SegmentError, State};
@@ -12,7 +12,7 @@ use crate::shared::segment_of;
 use crate::tree::Tree;
 use crate::window::WINDOW_RECEIPTS_MAX;
 use counterfoil_format::frame::{self, FrameHeader};
-use counterfoil_format::{ByteOffset, FormatError, ManifestEntry, SegmentState};
+use counterfoil_format::{ByteOffset, FormatError, ManifestEntry, SegmentHeader, SegmentState};
 use counterfoil_proof::{Hash, LeafHash, LeafIndex, StreamSeq, TreeSize};
 use counterfoil_rules::ControlReceipt;
 use std::io;
@@ -32,7 +32,6 @@ impl Loader<'_> {
             self.segments.push(Arc::new(Segment { id: entry.id, generation: entry.generation, state }));
         }
         let Some(last) = self.segments.last() else { return Ok(()) };
-        self.tree = Tree::over_leaf_files(last.sealed().end);
         match (last.sealed().footer(), self.mode) {
             (Ok(footer), _) => self.chain = Some(Chain::at_footer(&footer)),
             // A reader takes the state from the header of the segment behind it.
@@ -41,22 +40,47 @@ impl Loader<'_> {
                 return Err(in_segment(&segment::segment_path(last.id, last.generation))(error));
             }
         }
+        let frontier = match &self.chain {
+            Some(chain) => chain.frontier.clone(),
+            None => self.header_behind()?.frontier,
+        };
+        if frontier.size() != last.sealed().end {
+            let damage = Damage::Discontinuous { expected: last.sealed().end, found: frontier.size() };
+            return Err(refuse(segment::segment_path(last.id, last.generation), ByteOffset(0), damage));
+        }
+        self.tree = Tree::over_leaf_files(&frontier);
         Ok(())
+    }
+
+    /// The header of the segment behind the sealed ones.
+    fn header_behind(&self) -> Result<SegmentHeader, OpenError> {
+        let rule = "the last segment of the manifest is open";
+        let next = self.manifest.segments.get(self.segments.len());
+        let next = next.ok_or_else(|| refuse("MANIFEST", ByteOffset(0), FormatError::NotCanonical { rule }))?;
+        let path = segment::segment_path(next.id, next.generation);
+        let file = self.disk().open(&path, false).map_err(|error| in_segment(&path)(error.into()))?;
+        segment::read_header(&*file).map_err(in_segment(&path))
     }
 
     /// Folds the control receipts of sealed segments: from their copies if those are whole, else from the segments.
     pub(super) fn load_rules(&mut self) -> Result<(), OpenError> {
         let (count, head) = self.control_state()?;
-        let copies = match (control::read(self.disk(), count, head), self.mode) {
-            (Some(copies), _) => copies,
-            (None, Mode::Write) => {
-                let copies = self.copies_of_segments()?;
-                control::replace(self.disk(), &copies).map_err(at(control::CONTROL_FILE))?;
-                copies
-            }
+        let (copies, rewrite) = match (control::read(self.disk(), count, head), self.mode) {
+            (Some(found), _) => (found.copies, found.more),
+            (None, Mode::Write) => (self.copies_of_segments()?, true),
             // A reader does with the rules that it can read.
-            (None, Mode::ReadOnly) => self.copies_of_segments().unwrap_or_default(),
+            (None, Mode::ReadOnly) => (self.copies_of_segments().unwrap_or_default(), false),
         };
+        if rewrite && self.mode == Mode::Write {
+            match control::replace(self.disk(), &copies) {
+                // The segments have it all; there is time to copy it.
+                Err(error) if is_disk_full(&error) => {}
+                written => written.map_err(at(control::CONTROL_FILE))?,
+            }
+        }
+        if let Some(last) = copies.last() {
+            self.slots.know(&last.envelope, last.envelope.leaf_hash());
+        }
         for copy in &copies {
             self.fold(ControlReceipt { envelope: &copy.envelope, payload: &copy.payload })?;
         }
@@ -71,10 +95,7 @@ impl Loader<'_> {
         if let Some(chain) = &self.chain {
             return Ok((chain.control_seq, chain.control_head));
         }
-        let next = self.manifest.segments[self.segments.len()];
-        let path = segment::segment_path(next.id, next.generation);
-        let file = self.disk().open(&path, false).map_err(|error| in_segment(&path)(error.into()))?;
-        let header = segment::read_header(&*file).map_err(in_segment(&path))?;
+        let header = self.header_behind()?;
         Ok((header.control_seq, header.control_head))
     }
 
@@ -125,7 +146,8 @@ impl Loader<'_> {
             let Some(parts) = unless_damaged(segment.sealed().parts(), &path)? else { continue };
             let skip = parts.leaves.frames.partition_point(|(first, _)| *first < from);
             for (first, offset) in &parts.leaves.frames[skip..] {
-                let part = unless_damaged(segment.frame_part(*offset, FrameHeader::names_end), &path)?;
+                let part = segment::frame_part(&*parts.file, *offset, FrameHeader::names_end);
+                let part = unless_damaged(part, &path)?;
                 if let Some(batches) = part.and_then(|(_, bytes)| frame::batches_of(&bytes).ok()) {
                     self.window.take_in_frame(*first, *offset, batches);
                 }

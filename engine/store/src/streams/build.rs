@@ -15,26 +15,42 @@ use std::sync::Arc;
 /// One stream in one segment: position of its first receipt there, and the indices of all.
 type Found = (StreamSeq, Vec<LeafIndex>);
 
+/// The frames of a segment and the leaf hash of each of its receipts. What is read is compared with the hashes: an index
+/// that left a receipt out would let its stream fork.
+pub(crate) struct Known<'a> {
+    pub(crate) frames: &'a [(LeafIndex, ByteOffset)],
+    pub(crate) leaves: &'a [LeafHash],
+    pub(crate) end: TreeSize,
+}
+
 /// Which receipts of a segment are in which stream.
-fn streams_in(
-    file: &dyn DiskFile,
-    frames: &[(LeafIndex, ByteOffset)],
-) -> Result<Vec<(StreamName, Found)>, SegmentError> {
+fn streams_in(file: &dyn DiskFile, known: &Known<'_>) -> Result<Vec<(StreamName, Found)>, SegmentError> {
     let mut streams: HashMap<StreamName, Found> = HashMap::new();
-    for (first, at) in frames {
-        let damaged = |error| SegmentError::Damaged { offset: *at, error };
+    let mut left = known.leaves;
+    let ends = known.frames.iter().skip(1).map(|(next, _)| *next).chain([known.end.next_index()]);
+    for ((first, at), end) in known.frames.iter().zip(ends) {
+        let damaged = |rule| SegmentError::Damaged { offset: *at, error: FormatError::NotCanonical { rule } };
         let frame = segment::frame_index(file, *at)?;
-        for place in 0..frame.header().receipts {
-            let index = LeafIndex(first.0 + place as u64);
-            let (stream, seq) = frame.stream_of(place).map_err(damaged)?;
-            match streams.entry(stream.clone()) {
+        let receipts = frame.header().receipts;
+        let fits = frame.header().start.first == *first && frame.header().end() == TreeSize(end.0);
+        let (leaves, rest) =
+            left.split_at_checked(receipts).filter(|_| fits).ok_or(damaged("frames follow each other"))?;
+        left = rest;
+        for (place, leaf) in leaves.iter().enumerate() {
+            let envelope = frame.envelope(place, |earlier| leaves[earlier]);
+            let envelope = envelope.map_err(|error| SegmentError::Damaged { offset: *at, error })?;
+            if envelope.leaf_hash() != *leaf {
+                return Err(damaged("an envelope hashes to its leaf"));
+            }
+            let (index, seq) = (envelope.index, envelope.stream_seq);
+            match streams.entry(envelope.stream) {
                 Entry::Vacant(entry) => {
                     entry.insert((seq, vec![index]));
                 }
                 Entry::Occupied(mut entry) => {
                     let (begun, indices) = entry.get_mut();
                     if begun.0 + indices.len() as u64 != seq.0 {
-                        return Err(damaged(FormatError::NotCanonical { rule: "a stream is gap-free" }));
+                        return Err(damaged("a stream is gap-free"));
                     }
                     indices.push(index);
                 }
@@ -50,12 +66,11 @@ fn streams_in(
 fn index_of_segment(
     file: &dyn DiskFile,
     ledger_id: LeafHash,
-    frames: &[(LeafIndex, ByteOffset)],
-    end: TreeSize,
+    known: &Known<'_>,
 ) -> Result<(StreamIndexEntry, Vec<u8>), SegmentError> {
-    let first = frames.first().expect("a sealed segment holds a frame").0;
+    let (first, end) = (known.frames.first().expect("a sealed segment holds a frame").0, known.end);
     let mut builder = StreamIndexBuilder::new(ledger_id, first, end);
-    for (stream, (seq, indices)) in streams_in(file, frames)? {
+    for (stream, (seq, indices)) in streams_in(file, known)? {
         builder.push(&stream, seq, &indices);
     }
     let mut bytes = builder.take_finished();
@@ -75,10 +90,9 @@ fn index_of_segment(
 pub(crate) fn write_segment_index(
     files: &RunFiles,
     file: &dyn DiskFile,
-    frames: &[(LeafIndex, ByteOffset)],
-    end: TreeSize,
+    known: &Known<'_>,
 ) -> Result<StreamIndexEntry, SegmentError> {
-    let (entry, bytes) = index_of_segment(file, files.ledger_id, frames, end)?;
+    let (entry, bytes) = index_of_segment(file, files.ledger_id, known)?;
     disk::replace_file(&*files.disk, FOLDER, &stream_index_file_name(entry.first, entry.end), &bytes)?;
     Ok(entry)
 }
@@ -117,7 +131,9 @@ fn rebuild_in(
     for segment in covered {
         let sealed = segment.sealed();
         let open = sealed.parts()?;
-        let (part, bytes) = index_of_segment(&*open.file, files.ledger_id, &open.leaves.frames, sealed.end)?;
+        let leaves = sealed.leaves(segment.id.0, sealed.end.0 - segment.id.0.0)?;
+        let known = Known { frames: &open.leaves.frames, leaves: &leaves, end: sealed.end };
+        let (part, bytes) = index_of_segment(&*open.file, files.ledger_id, &known)?;
         parts.push((part, part_file(place, files, &part, bytes)?));
     }
     let result = put_together(place, files, entry, &parts);

@@ -10,7 +10,7 @@ mod merge;
 mod runs;
 mod slots;
 
-pub(crate) use build::write_segment_index;
+pub(crate) use build::{Known, write_segment_index};
 pub(crate) use lookup::{disagrees, positions, resolve};
 pub(crate) use merge::{Merge, Output, STEP_RECORDS, due};
 pub(crate) use runs::{Run, RunFiles, Runs};

@@ -4,8 +4,8 @@ use super::build;
 use crate::disk::{Disk, DiskFile, read_exact};
 use crate::segment::{FOLDER, Segment, SegmentError};
 use counterfoil_format::{
-    ByteOffset, FormatError, Manifest, STREAM_TRAILER_LEN, StreamDirectory, StreamIndexEntry, StreamRecord,
-    stream_index_file_name,
+    ByteOffset, FormatError, Manifest, STREAM_DIRECTORY_LEN_MAX, STREAM_TRAILER_LEN, StreamDirectory, StreamIndexEntry,
+    StreamRecord, stream_index_file_name,
 };
 use counterfoil_proof::{LeafHash, LeafIndex, StreamName, StreamSeq, TreeSize};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -73,7 +73,8 @@ impl LoadedRun {
         let trailer = trailer.as_slice().try_into().expect("read_exact returns as many bytes as asked for");
         let at = StreamDirectory::locate(trailer).filter(|at| at.0 <= end);
         let at = at.ok_or(pinned(ByteOffset(end), "a stream index ends in a trailer"))?;
-        let len = usize::try_from(len - at.0).map_err(|_| pinned(at, "the directory fits memory"))?;
+        let len = usize::try_from(len - at.0).ok().filter(|len| *len <= STREAM_DIRECTORY_LEN_MAX + STREAM_TRAILER_LEN);
+        let len = len.ok_or(pinned(at, "the directory is not longer than directories are"))?;
         let bytes = read_exact(&*file, at.0, len)?;
         let directory =
             StreamDirectory::decode(&bytes, at).map_err(|error| SegmentError::Damaged { offset: at, error })?;
@@ -128,7 +129,7 @@ impl Run {
         // Two readers may open it twice, which is harmless; nobody waits for the disk with the lock.
         let run = match self.open() {
             Ok(run) => run,
-            Err(_) => self.rebuild(segments, false)?,
+            Err(_) => return self.rebuild(segments, None),
         };
         Ok(self.known().insert(Arc::new(run)).clone())
     }
@@ -141,13 +142,20 @@ impl Run {
         LoadedRun::open(self.files.disk.open(&self.path(), false)?, &self.entry, self.files.ledger_id)
     }
 
-    fn rebuild(&self, segments: &[Arc<Segment>], even_if_readable: bool) -> Result<LoadedRun, SegmentError> {
+    /// Makes the index again, unless somebody else did since `failed` was found wanting.
+    pub(crate) fn rebuild(
+        &self,
+        segments: &[Arc<Segment>],
+        failed: Option<&Arc<LoadedRun>>,
+    ) -> Result<Arc<LoadedRun>, SegmentError> {
         let _alone = self.files.rebuilding.lock().expect("no reader panics with the lock");
-        match self.open() {
-            // Another reader was first.
-            Ok(run) if !even_if_readable => Ok(run),
-            _ => build::rebuild(&self.files, &self.entry, segments),
+        let known = self.known().clone();
+        if let Some(known) = known.filter(|known| failed.is_none_or(|failed| !Arc::ptr_eq(known, failed))) {
+            return Ok(known);
         }
+        let run = Arc::new(build::rebuild(&self.files, &self.entry, segments)?);
+        *self.known() = Some(run.clone());
+        Ok(run)
     }
 
     /// The last record of a stream that begins at or before a position in it, if the stream has one here. A damaged block
@@ -160,12 +168,9 @@ impl Run {
     ) -> Result<Option<StreamRecord>, SegmentError> {
         let run = self.loaded(segments)?;
         match run.record_at(stream, seq) {
-            Err(SegmentError::Damaged { .. }) => {}
-            other => return other,
+            Err(_) => self.rebuild(segments, Some(&run))?.record_at(stream, seq),
+            found => found,
         }
-        let again = Arc::new(self.rebuild(segments, true)?);
-        *self.known() = Some(again.clone());
-        again.record_at(stream, seq)
     }
 
     /// Position and index of a stream's last receipt here.

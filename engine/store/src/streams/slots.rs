@@ -183,6 +183,12 @@ impl Slots {
         true
     }
 
+    /// Takes in the last receipt of a stream in the segments that indexes cover.
+    pub(crate) fn know(&self, envelope: &Envelope, leaf: LeafHash) {
+        let (latest, seq, closed) = (envelope.index, envelope.stream_seq, envelope.closes_stream);
+        self.insert(&envelope.stream, Some(StreamHead { latest, seq, leaf, closed }), || true);
+    }
+
     /// Lets go of about half of the streams that indexes can find and that nobody holds.
     fn make_room(&self) {
         // Whoever comes meanwhile need not do the same.

@@ -41,10 +41,10 @@ fn batch(
 }
 
 /// Admission is well under a millisecond for an ordinary batch, less than handing it to another thread. A large batch,
-/// or one whose links are looked up on disk, gets a thread of its own.
+/// or one for which something is looked up on disk, gets a thread of its own.
 async fn admit(ledger: &Ledger, batch: Batch) -> Result<AdmittedBatch, Failure> {
     let payloads: usize = batch.receipts.iter().map(|receipt| receipt.payload.len()).sum();
-    if payloads <= INLINE_ADMIT_BYTES_MAX && batch.receipts.iter().all(|receipt| receipt.links.is_empty()) {
+    if payloads <= INLINE_ADMIT_BYTES_MAX && ledger.admits_from_memory(&batch) {
         return Ok(ledger.admit(batch)?);
     }
     let ledger = ledger.clone();
