@@ -207,13 +207,14 @@ impl<'a> Process<'a> {
             Err(OpenError::Io { source, path }) => return Err(Broken::NotOpened(OpenError::Io { source, path })),
             Err(_) => {}
             Ok(ledger) => {
-                self.disk.gate(Worker::Keeper, Gate::release);
+                let ledger = self.ledger.insert(ledger);
                 let (found, expected) = (ledger.checkpoint().unverified().size.0, self.model.receipts.len() as u64);
                 if found < expected {
                     return Err(Broken::Lost { expected, found });
                 }
-                CrashDisk::observe(|| check_decayed(&ledger, self.model))?;
-                ledger.close().map_err(Broken::WrongError)?;
+                self.let_keeper_finish()?;
+                CrashDisk::observe(|| check_decayed(self.ledger.as_ref().expect("it is open"), self.model))?;
+                self.close()?;
             }
         }
         self.end(End::Close)?;

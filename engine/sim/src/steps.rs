@@ -265,6 +265,8 @@ impl Process<'_> {
 
     fn seal(&mut self) -> Result<Flow, Broken> {
         let got_over = self.disk.faulted();
+        // The sequencer begins a segment before the keeper seals the other one, and neither meets older work of the keeper.
+        self.let_keeper_finish()?;
         self.disk.gate(Worker::Keeper, Gate::release);
         let answer = self.ledger().seal();
         self.let_keeper_finish()?;
