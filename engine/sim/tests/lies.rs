@@ -17,7 +17,8 @@ fn a_disk_that_does_not_sync_contents_is_found_out() {
     let found = found(Lie::SyncDoesNothing, End::PowerCut);
     assert!(found.len() >= 10, "{found:?}");
     let lost = |broken: &Broken| {
-        matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_) | Broken::Gone | Broken::DerivedLost { .. })
+        let missing = matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_) | Broken::Gone);
+        missing || matches!(broken, Broken::DerivedLost { .. } | Broken::Unreadable { .. })
     };
     assert!(found.iter().all(lost), "{found:?}");
 }
