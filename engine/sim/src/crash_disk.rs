@@ -309,7 +309,8 @@ impl Handle {
         let (mut state, verdict) = self.enter(operation, 0, true)?;
         let state = &mut *state;
         let lies = state.lie == Lie::SyncDoesNothing;
-        let mood = state.mood();
+        // Nothing is drawn unless data is lost: checks may sync what they had made again.
+        let mood = matches!(verdict, Verdict::Fails { loses_data: true, .. }).then(|| state.mood());
         let file = state.files.get_mut(&self.id).expect("files stay while the machine runs");
         match verdict {
             _ if lies => Ok(()),
@@ -317,10 +318,10 @@ impl Handle {
                 file.sync(with_metadata);
                 Ok(())
             }
-            Verdict::Fails { effect, loses_data, error } => {
+            Verdict::Fails { effect, error, .. } => {
                 if effect == Effect::Whole {
                     file.sync(with_metadata);
-                } else if loses_data {
+                } else if let Some(mood) = mood {
                     file.lose_unsynced(&mut state.rng, mood);
                 }
                 Err(error)

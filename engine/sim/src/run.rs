@@ -79,7 +79,7 @@ pub fn run_on(case: &Case, machine: &Machine) -> Result<Outcome, Violation> {
     for (number, boot) in case.boots.iter().chain([&finish]).enumerate() {
         let mut process = Process::start(case, number, boot, machine, &mut model);
         intact &= ended.lost.is_none() && !ended.decayed;
-        process.named_files_are_there = intact && number > 0;
+        process.intact = intact;
         process.lost = ended.lost.take();
         let act = || if ended.decayed { process.run_decayed() } else { process.run(boot) };
         let result = catch_unwind(AssertUnwindSafe(act)).unwrap_or(Err(Broken::Panicked));
@@ -127,8 +127,8 @@ pub(crate) struct Process<'a> {
     seed: u64,
     reads_first: bool,
     keeper_calls: Option<u64>,
-    /// Nothing but crashes happened so far, and the ledger was created.
-    named_files_are_there: bool,
+    /// No file was lost or went bad so far.
+    intact: bool,
     /// What has to be made again.
     lost: Option<Lost>,
     pub(crate) limits: Limits,
@@ -160,7 +160,7 @@ impl<'a> Process<'a> {
             seed: case.seed,
             reads_first: boot.reads_first,
             keeper_calls: boot.keeper_calls,
-            named_files_are_there: false,
+            intact: true,
             lost: None,
             limits: Limits { segment_bytes_max: case.segment_bytes_max, ..Limits::default() },
             machine,
@@ -173,7 +173,7 @@ impl<'a> Process<'a> {
     }
 
     fn run(mut self, boot: &Boot) -> Result<Ended, Broken> {
-        if self.named_files_are_there && self.model.identity.is_some() {
+        if self.intact && self.number > 0 && self.model.identity.is_some() {
             CrashDisk::observe(|| check_named(self.machine, self.model))?;
         }
         let mut flow = if self.number == 0 { self.create()? } else { Flow::On };
@@ -207,13 +207,14 @@ impl<'a> Process<'a> {
             Err(OpenError::Io { source, path }) => return Err(Broken::NotOpened(OpenError::Io { source, path })),
             Err(_) => {}
             Ok(ledger) => {
-                self.disk.gate(Worker::Keeper, Gate::release);
+                let ledger = self.ledger.insert(ledger);
                 let (found, expected) = (ledger.checkpoint().unverified().size.0, self.model.receipts.len() as u64);
                 if found < expected {
                     return Err(Broken::Lost { expected, found });
                 }
-                CrashDisk::observe(|| check_decayed(&ledger, self.model))?;
-                ledger.close().map_err(Broken::WrongError)?;
+                self.let_keeper_finish()?;
+                CrashDisk::observe(|| check_decayed(self.ledger.as_ref().expect("it is open"), self.model))?;
+                self.close()?;
             }
         }
         self.end(End::Close)?;
@@ -386,7 +387,8 @@ impl<'a> Process<'a> {
             let status = process.ledger().status();
             status.health == Health::Poisoned || status.durable_mark >= status.checkpoint.unverified().size
         })?;
-        match self.keeper_calls {
+        // Files are made again under a lock that readers take too: the keeper is not held back when it may have to.
+        match self.keeper_calls.filter(|_| self.intact && !self.disk.faulted()) {
             None => self.let_keeper_finish(),
             Some(calls) => {
                 self.disk.gate(Worker::Keeper, |gate| {
@@ -396,7 +398,8 @@ impl<'a> Process<'a> {
                 let done = self.wait(|process| process.keeper_is_done() || process.disk.is_parked(Worker::Keeper));
                 // What it did not use is not kept for later.
                 self.disk.gate(Worker::Keeper, Gate::hold);
-                done
+                done?;
+                if self.disk.faulted() { self.let_keeper_finish() } else { Ok(()) }
             }
         }
     }

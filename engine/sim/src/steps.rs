@@ -191,7 +191,14 @@ impl Process<'_> {
         let faulted = self.disk.faulted();
         let prediction = self.model.predict(&batch, flaw);
         let lost = |durable| (hoped == Prediction::Appended).then(|| Unanswered { batch: batch.clone(), durable });
+        // What is durable before this one is not known until the ledger is read again.
+        let behind_unknown = self.model.unanswered.iter().any(|before| before.durable);
         match answer.into_inner().expect("it was waited for") {
+            Ok(_) if behind_unknown => {
+                self.model.unanswered.push(Unanswered { batch, durable: true });
+                return Ok(Flow::Stop);
+            }
+            Err(AppendError::LostRace { .. } | AppendError::StreamClosed { .. }) if behind_unknown => {}
             Ok(answer) if prediction == Prediction::Appended => {
                 let known = self.model.receipts.len();
                 self.model.acknowledge(&batch, &answer).map_err(|expected| Broken::WrongAnswer { expected })?;
@@ -203,7 +210,7 @@ impl Process<'_> {
                 self.model.unanswered.extend(lost(false));
                 return self.stay_poisoned();
             }
-            Err(AppendError::ProofUnavailable { .. }) if faulted && prediction == Prediction::Appended => {
+            Err(AppendError::ProofUnavailable { .. }) if faulted && hoped == Prediction::Appended => {
                 self.model.unanswered.extend(lost(true));
                 return Ok(Flow::Stop);
             }
@@ -265,6 +272,8 @@ impl Process<'_> {
 
     fn seal(&mut self) -> Result<Flow, Broken> {
         let got_over = self.disk.faulted();
+        // The sequencer begins a segment before the keeper seals the other one, and neither meets older work of the keeper.
+        self.let_keeper_finish()?;
         self.disk.gate(Worker::Keeper, Gate::release);
         let answer = self.ledger().seal();
         self.let_keeper_finish()?;

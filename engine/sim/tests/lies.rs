@@ -16,7 +16,10 @@ fn found(lie: Lie, end: End) -> Vec<Broken> {
 fn a_disk_that_does_not_sync_contents_is_found_out() {
     let found = found(Lie::SyncDoesNothing, End::PowerCut);
     assert!(found.len() >= 10, "{found:?}");
-    let lost = |broken: &Broken| matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_) | Broken::Gone);
+    let lost = |broken: &Broken| {
+        let missing = matches!(broken, Broken::Lost { .. } | Broken::NotOpened(_) | Broken::Gone);
+        missing || matches!(broken, Broken::DerivedLost { .. } | Broken::Unreadable { .. })
+    };
     assert!(found.iter().all(lost), "{found:?}");
 }
 
@@ -31,7 +34,8 @@ fn a_disk_that_does_not_sync_names_is_found_out() {
 fn a_disk_that_flips_bits_is_found_out() {
     let found = found(Lie::ReadFlipsBit, End::Close);
     assert!(found.len() >= 10, "{found:?}");
-    let noticed = |broken: &Broken| matches!(broken, Broken::NotOpened(_) | Broken::Unreadable { .. });
+    let noticed =
+        |broken: &Broken| matches!(broken, Broken::NotOpened(_) | Broken::Unreadable { .. } | Broken::WrongError(_));
     assert!(found.iter().all(noticed), "{found:?}");
 }
 
