@@ -204,7 +204,7 @@ fn check_checkpoints(ledger: &Ledger, model: &mut Model) -> Result<(), Broken> {
 
 /// What a stranger with the key, the ledger's id and every checkpoint handed out says of a closed ledger.
 pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
-    let report = report(machine, model)?;
+    let report = report(machine, model, true)?;
     if !report.verified() {
         return Err(Broken::NotVerified { findings: format!("{:?}", report.findings) });
     }
@@ -220,7 +220,7 @@ pub(crate) fn audit(machine: &Machine, model: &Model) -> Result<(), Broken> {
 /// What a stranger says, after a crash, of files that the manifest names and that follow from others. The copy of control
 /// receipts may be ahead.
 pub(crate) fn check_named(machine: &Machine, model: &Model) -> Result<(), Broken> {
-    match lost_files(&report(machine, model)?, &[Code::LeafFile, Code::StreamIndex]) {
+    match lost_files(&report(machine, model, false)?, &[Code::LeafFile, Code::StreamIndex]) {
         Some(findings) => Err(Broken::DerivedLost { findings }),
         None => Ok(()),
     }
@@ -232,13 +232,13 @@ fn lost_files(report: &Report, codes: &[Code]) -> Option<String> {
     (!findings.is_empty()).then(|| format!("{findings:?}"))
 }
 
-fn report(machine: &Machine, model: &Model) -> Result<Report, Broken> {
+fn report(machine: &Machine, model: &Model, all_signatures: bool) -> Result<Report, Broken> {
     let identity = model.identity.as_ref().expect("the ledger was opened");
     let policy = TrustPolicy::single(identity.checkpoint_key.clone())?;
     let mut trust = Trust::new(Anchor::Policy(policy));
     trust.genesis = Some(identity.ledger_id);
     trust.seen = model.checkpoints.values().cloned().collect();
-    let options = Options { all_signatures: true, ..Options::default() };
+    let options = Options { all_signatures, ..Options::default() };
     Ok(verify_ledger(machine, &trust, &options)?)
 }
 
@@ -277,7 +277,7 @@ pub(crate) fn check_decayed(ledger: &Ledger, model: &mut Model) -> Result<(), Br
 
 /// The verifier does not call a ledger whole that lost something.
 pub(crate) fn audit_decayed(machine: &Machine, model: &Model) -> Result<(), Broken> {
-    let report = report(machine, model)?;
+    let report = report(machine, model, true)?;
     let expected = model.receipts.len() as u64;
     // A slot of HEAD that went bad lowers the mark: then the rest is reported as what lies above it.
     let found = report.tail.size.map_or(report.size.0, |size| size.0.max(report.size.0));

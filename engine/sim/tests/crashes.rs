@@ -11,16 +11,17 @@ fn crash(number: u64, effect: Effect) -> Option<Fault> {
     Some(Fault { at: FaultPoint::Change(number), kind: FaultKind::Crash, effect })
 }
 
-/// A crash at every change of the first process, ending as told; a later process goes on and ends in a power cut.
+/// A crash at every change of the first process, of two seeds in turn, ending as told; a later process goes on and ends in
+/// a power cut.
 fn crash_everywhere(seeds: core::ops::Range<u64>, effect: Effect, end: End) -> Verdict {
     for seed in seeds {
         let ran = enumerate(0, |number| {
-            let first = Case::first_boot(seed, crash(number, effect), end);
+            let first = Case::first_boot(seed, crash(number * 2 - seed % 2, effect), end);
             // Each crash has a seed of its own for what the power cut keeps.
             let mixed = seed + number * 1_000_003;
             Case::new(mixed, vec![first, Case::later_boot(mixed, None, End::PowerCut)])
         })?;
-        assert!(ran > 60, "seed {seed}: the first process changes much");
+        assert!(ran > 30, "seed {seed}: the first process changes much");
     }
     Ok(())
 }
@@ -53,7 +54,7 @@ fn crash_in_recovery(seeds: core::ops::Range<u64>, step: usize, ends: [End; 2]) 
                 let mixed = seed + first * 7919 + number * 1_000_003;
                 let boots = vec![
                     Case::first_boot(seed, crash(first, Effect::Part), ends[0]),
-                    Boot { fault: crash(number, Effect::Part), ..Boot::new(Vec::new(), ends[1]) },
+                    Boot { fault: crash(number * 2 - first % 2, Effect::Part), ..Boot::new(Vec::new(), ends[1]) },
                     Case::later_boot(mixed, None, End::PowerCut),
                 ];
                 Case::new(mixed, boots)
@@ -65,17 +66,17 @@ fn crash_in_recovery(seeds: core::ops::Range<u64>, step: usize, ends: [End; 2]) 
 
 #[test]
 fn a_power_cut_while_recovering_from_a_power_cut_loses_nothing_acknowledged() -> Verdict {
-    crash_in_recovery(20..21, 12, [End::PowerCut, End::PowerCut])
+    crash_in_recovery(20..21, 11, [End::PowerCut, End::PowerCut])
 }
 
 #[test]
 fn a_kill_while_recovering_from_a_power_cut_loses_nothing_acknowledged() -> Verdict {
-    crash_in_recovery(21..22, 16, [End::PowerCut, End::Kill])
+    crash_in_recovery(21..22, 15, [End::PowerCut, End::Kill])
 }
 
 #[test]
 fn a_power_cut_while_recovering_from_a_kill_loses_nothing_acknowledged() -> Verdict {
-    crash_in_recovery(22..23, 16, [End::Kill, End::PowerCut])
+    crash_in_recovery(22..23, 15, [End::Kill, End::PowerCut])
 }
 
 /// A frame can survive whole while a sector of the zeros behind it does not: it must not be kept as it is, or every audit
@@ -93,7 +94,7 @@ fn a_frame_whose_padding_is_damaged_is_cut() -> Verdict {
 
 #[test]
 fn drawn_cases_hold() {
-    for seed in 0..400 {
+    for seed in 0..300 {
         run(&Case::drawn(seed)).unwrap();
     }
 }
@@ -106,7 +107,7 @@ fn the_same_seed_makes_the_same_trace() {
         run_on(case, &machine).unwrap();
         machine.trace_lines()
     };
-    for seed in 0..60 {
+    for seed in 0..40 {
         let case = Case::drawn(seed);
         let (first, second) = (trace(&case), trace(&case));
         let differs = first.iter().zip(&second).position(|(one, other)| one != other);
