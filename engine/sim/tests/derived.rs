@@ -76,7 +76,7 @@ fn a_disk_that_is_full_during_a_merge_loses_nothing() -> Verdict {
     strike_merging(8, FaultKind::Full, Effect::None, End::Close)
 }
 
-/// Merged and unmerged indexes, leaf files with nodes above their blocks, and recoveries in the copy of control receipts.
+/// Merged and unmerged indexes, leaf files, and recoveries in the copy of control receipts.
 fn long_before(end: End) -> Vec<Boot> {
     vec![Case::boot_before_merge(End::Kill), Case::merging_boot(None, end)]
 }
