@@ -90,7 +90,7 @@ impl Default for Limits {
             queue_batches_max: 1024,
             queue_bytes_max: 64 * 1024 * 1024,
             segment_bytes_max: 128 * 1024 * 1024,
-            segment_receipts_max: 262_144,
+            segment_receipts_max: 131_072,
             stream_heads_max: 1 << 20,
         }
     }

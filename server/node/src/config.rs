@@ -74,7 +74,7 @@ impl ServerConfig {
     /// | `payload_bytes_max` | bytes of one payload | 1 MiB | 1 to 15 MiB |
     /// | `batch_receipts_max` | receipts in one batch | 10 000 | 1 to 10 000 |
     /// | `segment_bytes_max` | bytes after which a segment is sealed | 128 MiB | 1 MiB to 16 GiB |
-    /// | `segment_receipts_max` | receipts after which a segment is sealed | 262 144 | 1 024 to 16 777 216 |
+    /// | `segment_receipts_max` | receipts after which a segment is sealed | 131 072 | 1 024 to 16 777 216 |
     /// | `stream_heads_max` | streams whose heads stay in memory, about 200 bytes each | 1 048 576 | 1 024 to 1 073 741 824 |
     /// | `queue_batches_max` | batches waiting to be written | 1 024 | 2 to 65 536 |
     /// | `queue_bytes_max` | bytes waiting to be written | 64 MiB | 32 MiB to 4 GiB |
