@@ -101,7 +101,8 @@ pub enum AppendError {
     },
     /// Operator: a segment was closed for writing, but its footer could not be written.
     #[error(
-        "the segment takes no more receipts, but sealing it failed ({cause}); it is sealed when the ledger is reopened"
+        "the segment takes no more receipts, but sealing it failed ({cause}); it is sealed once there is space, or when the \
+         ledger is reopened"
     )]
     NotSealed {
         /// What the system said.

@@ -7,7 +7,7 @@ use crate::shared::Shared;
 use crate::streams::{self, Merge, Output, Run, Runs, STEP_RECORDS};
 use core::ops::Range;
 use counterfoil_format::{StreamIndexEntry, stream_index_file_name};
-use counterfoil_proof::{LeafIndex, TreeSize};
+use counterfoil_proof::{LeafIndex, StreamName, TreeSize};
 use std::io;
 use std::sync::Arc;
 
@@ -34,14 +34,12 @@ impl Indexer {
         Self { seen: 0, merging: None, gave_up: false }
     }
 
-    /// Makes the index of a segment known that was just sealed.
-    pub(crate) fn add(&mut self, shared: &Shared, entry: StreamIndexEntry) {
-        let mut list = shared.streams.runs().list.clone();
-        if self.seen == list.len() {
+    /// Makes the index of a segment known that was just sealed, with the streams it holds.
+    pub(crate) fn add(&mut self, shared: &Shared, entry: StreamIndexEntry, streams: &[StreamName]) {
+        if self.seen == shared.streams.runs().list.len() {
             self.seen += 1;
         }
-        list.push(Arc::new(Run::new(entry, &shared.run_files)));
-        shared.streams.replace_runs(Runs { list });
+        shared.streams.add_run(Run::new(entry, &shared.run_files), streams);
         self.gave_up = false;
     }
 

@@ -197,7 +197,7 @@ impl Keeper {
         let copies = self.control_copies(job)?;
         let control_len = self.control.write_behind(disk, &copies)?;
         let (file_len, digest) = write_footer(&**file, job)?;
-        let entry = self.record(job, index, file_len, digest)?;
+        let entry = self.record(job, index.entry, file_len, digest)?;
         self.control.keep(control_len);
         let sealed = Sealed::of_entry(entry, &self.shared.sealed_files).expect("the entry is that of a sealed segment");
         let state = State::Sealed(sealed);
@@ -210,7 +210,7 @@ impl Keeper {
             published.segments = Arc::new(segments);
             published.tree.forget_below(&job.chain.frontier);
         }
-        self.indexer.add(&self.shared, index);
+        self.indexer.add(&self.shared, index.entry, &index.streams);
         Ok(SegmentStatus { first: segment.id.0, receipts: leaves.len() as u64, bytes: file_len, sealed: true })
     }
 

@@ -156,6 +156,8 @@ struct FrameReader<'s> {
     index: FrameIndex,
     offset: ByteOffset,
     first: LeafIndex,
+    /// Leaf hashes of all its receipts, of a sealed segment; those of an open one are in memory.
+    leaves: Vec<LeafHash>,
 }
 
 impl<'s> FrameReader<'s> {
@@ -163,15 +165,18 @@ impl<'s> FrameReader<'s> {
     fn open(segment: &'s Segment, index: LeafIndex) -> Result<Self, Fault> {
         let (first, offset) = segment.frame_of(index)?;
         let frame = segment.frame_index(offset)?;
-        let reader = Self { segment, index: frame, offset, first };
-        if reader.index.header().start.first != first || !reader.contains(index) {
-            return Err(reader.damaged("the frame holds other receipts"));
+        let end = frame.header().end().next_index();
+        if frame.header().start.first != first || !(first..end).contains(&index) {
+            return Err(Fault::Damaged { offset, what: "the frame holds other receipts" });
         }
-        Ok(reader)
-    }
-
-    fn damaged(&self, what: &'static str) -> Fault {
-        Fault::Damaged { offset: self.offset, what }
+        let leaves = match &segment.state {
+            State::Sealed(sealed) if sealed.end.0 < end.0 => {
+                return Err(Fault::Damaged { offset, what: "the frame goes on behind its segment" });
+            }
+            State::Sealed(sealed) => sealed.leaves(first, end.0 - first.0)?,
+            State::Open { .. } => Vec::new(),
+        };
+        Ok(Self { segment, index: frame, offset, first, leaves })
     }
 
     fn contains(&self, index: LeafIndex) -> bool {
@@ -189,6 +194,7 @@ impl<'s> FrameReader<'s> {
     ) -> Result<Receipt, Fault> {
         let place = self.place(index);
         let rebuild = |leaves: &mut dyn FnMut(usize) -> LeafHash| self.index.envelope(place, leaves);
+        let leaf_of = |at| self.leaves.get(self.place(at)).map_or_else(|| leaf_of(at), |leaf| Ok(*leaf));
         let (envelope, leaf) = recomputed(rebuild, (self.first, self.offset), index, leaf_of)?;
         let content = content_of(self.segment, self.offset, &envelope, self.index.payload(place))?;
         Ok(Receipt { envelope, leaf, content })

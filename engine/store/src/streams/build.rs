@@ -62,16 +62,21 @@ fn streams_in(file: &dyn DiskFile, known: &Known<'_>) -> Result<Vec<(StreamName,
     Ok(streams)
 }
 
-/// The bytes of one segment's stream index, and how the manifest pins them.
-fn index_of_segment(
-    file: &dyn DiskFile,
-    ledger_id: LeafHash,
-    known: &Known<'_>,
-) -> Result<(StreamIndexEntry, Vec<u8>), SegmentError> {
+/// The stream index of one segment.
+pub(crate) struct SegmentIndex {
+    /// How the manifest pins it.
+    pub(crate) entry: StreamIndexEntry,
+    pub(crate) streams: Vec<StreamName>,
+    bytes: Vec<u8>,
+}
+
+fn index_of_segment(file: &dyn DiskFile, ledger_id: LeafHash, known: &Known<'_>) -> Result<SegmentIndex, SegmentError> {
     let (first, end) = (known.frames.first().expect("a sealed segment holds a frame").0, known.end);
     let mut builder = StreamIndexBuilder::new(ledger_id, first, end);
+    let mut streams = Vec::new();
     for (stream, (seq, indices)) in streams_in(file, known)? {
         builder.push(&stream, seq, &indices);
+        streams.push(stream);
     }
     let mut bytes = builder.take_finished();
     let end_of_file = builder.finish();
@@ -83,7 +88,7 @@ fn index_of_segment(
         streams_begun: end_of_file.streams_begun,
         directory_digest: end_of_file.directory_digest,
     };
-    Ok((entry, bytes))
+    Ok(SegmentIndex { entry, streams, bytes })
 }
 
 /// Writes the stream index of a segment that is about to be sealed.
@@ -91,10 +96,11 @@ pub(crate) fn write_segment_index(
     files: &RunFiles,
     file: &dyn DiskFile,
     known: &Known<'_>,
-) -> Result<StreamIndexEntry, SegmentError> {
-    let (entry, bytes) = index_of_segment(file, files.ledger_id, known)?;
-    disk::replace_file(&*files.disk, FOLDER, &stream_index_file_name(entry.first, entry.end), &bytes)?;
-    Ok(entry)
+) -> Result<SegmentIndex, SegmentError> {
+    let index = index_of_segment(file, files.ledger_id, known)?;
+    let name = stream_index_file_name(index.entry.first, index.entry.end);
+    disk::replace_file(&*files.disk, FOLDER, &name, &index.bytes)?;
+    Ok(index)
 }
 
 /// Makes the index that the manifest pins again, from the segments it covers. Whoever may not write, or finds the disk
@@ -133,8 +139,8 @@ fn rebuild_in(
         let open = sealed.parts()?;
         let leaves = sealed.leaves(segment.id.0, sealed.end.0 - segment.id.0.0)?;
         let known = Known { frames: &open.leaves.frames, leaves: &leaves, end: sealed.end };
-        let (part, bytes) = index_of_segment(&*open.file, files.ledger_id, &known)?;
-        parts.push((part, part_file(place, files, &part, bytes)?));
+        let part = index_of_segment(&*open.file, files.ledger_id, &known)?;
+        parts.push((part.entry, part_file(place, files, &part.entry, part.bytes)?));
     }
     let result = put_together(place, files, entry, &parts);
     if place == Place::Disk && parts.len() > 1 {

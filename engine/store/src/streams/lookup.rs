@@ -74,6 +74,9 @@ pub(crate) fn positions(
     let mut next = StreamSeq(0);
     let mut extent = Extent { first: from, indices: Vec::new() };
     for run in &runs.list {
+        if extent.indices.len() >= wanted {
+            break;
+        }
         let unreadable = |error| fault_of(error, run.entry.first, &segments);
         let Some((last, _)) = run.last(stream, &segments).map_err(unreadable)? else { continue };
         let mut at = next.max(from);

@@ -16,7 +16,7 @@ pub(crate) use merge::{Merge, Output, STEP_RECORDS, due};
 pub(crate) use runs::{Run, RunFiles, Runs};
 pub(crate) use slots::{Slot, Slots};
 
-use counterfoil_proof::TreeSize;
+use counterfoil_proof::{StreamName, TreeSize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -41,12 +41,18 @@ impl Streams {
         self.runs().covered()
     }
 
-    /// Makes indexes known, and lets go of what they cover. In this order: whoever does not find a receipt in memory finds
-    /// it in the indexes.
+    /// Puts other indexes in the place of those there are; they cover the same.
     pub(crate) fn replace_runs(&self, runs: Runs) {
-        let covered = runs.covered();
         *self.runs.write().expect("no thread panics with this lock") = Arc::new(runs);
-        self.slots.forget_below(covered);
+    }
+
+    /// Makes the index of one more segment known, and lets go of what it covers: receipts of these streams. In this order:
+    /// whoever does not find a receipt in memory finds it in the indexes.
+    pub(crate) fn add_run(&self, run: Run, streams: &[StreamName]) {
+        let mut list = self.runs().list.clone();
+        list.push(Arc::new(run));
+        self.replace_runs(Runs { list });
+        self.slots.forget_below(self.covered(), streams);
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -213,11 +213,10 @@ impl Slots {
         self.count_max.store(self.kept_max.max(count + count / 2), Ordering::Relaxed);
     }
 
-    /// Lets go of receipts below `covered`.
-    pub(crate) fn forget_below(&self, covered: TreeSize) {
-        for shard in &self.shards {
-            let shard = shard.lock().expect("no thread panics with this lock");
-            shard.iter().for_each(|named| named.0.forget_below(covered));
+    /// Lets go of the receipts of these streams that an index covers by now.
+    pub(crate) fn forget_below(&self, covered: TreeSize, streams: &[StreamName]) {
+        for slot in streams.iter().filter_map(|stream| self.get(stream)) {
+            slot.forget_below(covered);
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use super::*;
 use counterfoil_format::{Manifest, StreamIndexBuilder, StreamIndexEntry, stream_index_file_name};
-use std::fs;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
 
 const STREAMS: u64 = 5;
 
@@ -24,7 +27,7 @@ fn append_round(ledger: &Ledger, n: u64) {
     ledger.append(Batch { id: Some(request(n)), ..batch(receipts) }).unwrap();
 }
 
-fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "a test damages files behind the engine's back")]
     fs::write(path, bytes)
 }
@@ -188,6 +191,72 @@ fn a_sealed_segment_of_another_length_or_none_refuses_to_open() {
     let ledger = Ledger::open_read_only(Environment::real(scratch.path()), scratch.limits).unwrap();
     assert!(ledger.get(LeafIndex(1)).is_ok());
     assert!(matches!(ledger.get(LeafIndex(1 + STREAMS)), Err(ReadError::Corrupt { .. })));
+}
+
+/// A disk on which there is no space for leaf files as long as `full` says so.
+struct NoRoomForLeaves {
+    disk: OsDisk,
+    full: Arc<AtomicBool>,
+}
+
+impl Disk for NoRoomForLeaves {
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        match path.contains(".leaves") && self.full.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => self.disk.create(path),
+        }
+    }
+
+    fn open(&self, path: &str, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(path, writable)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.disk.list(folder)
+    }
+
+    fn create_dir(&self, folder: &str, private: bool) -> io::Result<()> {
+        self.disk.create_dir(folder, private)
+    }
+
+    fn sync_dir(&self, folder: &str) -> io::Result<()> {
+        self.disk.sync_dir(folder)
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+}
+
+#[test]
+fn segments_that_found_the_disk_full_are_sealed_once_there_is_space() {
+    let scratch = Scratch::new();
+    let full = Arc::new(AtomicBool::new(true));
+    let disk = Arc::new(NoRoomForLeaves { disk: OsDisk::new(scratch.path()), full: full.clone() });
+    let environment = Environment { disk, ..Environment::real(scratch.path()) };
+    let ledger = Ledger::open(environment, scratch.limits).unwrap();
+    for n in 0..2 {
+        append_round(&ledger, n);
+        assert!(matches!(ledger.seal(), Err(AppendError::NotSealed { .. })));
+    }
+    check_streams(&ledger, 2);
+    full.store(false, Ordering::Relaxed);
+    append_round(&ledger, 2);
+    ledger.seal().unwrap();
+    let sealed = ledger.status().segments.iter().map(|segment| segment.sealed).collect::<Vec<_>>();
+    assert_eq!(sealed, [true, true, true, false]);
+    check_streams(&ledger, 3);
+    check_all(&ledger);
+    ledger.close().unwrap();
+    assert_eq!(names(&scratch, ".streams").len(), 3);
 }
 
 #[test]
