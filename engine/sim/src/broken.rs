@@ -1,7 +1,7 @@
 //! Promises of the engine that a case can see broken.
 
 use counterfoil_audit::AuditError;
-use counterfoil_engine::{AppendError, CreateError, OpenError, ReadError};
+use counterfoil_engine::{AppendError, CreateError, ExportError, OpenError, ReadError};
 use counterfoil_proof::{LeafIndex, MerkleError, PolicyError, StreamName, TreeSize};
 use std::io;
 
@@ -59,6 +59,9 @@ pub enum Broken {
         #[source]
         source: ReadError,
     },
+    /// An export failed without a fault.
+    #[error("exporting failed although nothing was wrong: {0}")]
+    NotExported(#[source] ExportError),
     /// A page is not what the ledger holds.
     #[error("a page of {what} is not what the ledger holds")]
     WrongPage {

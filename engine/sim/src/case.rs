@@ -133,6 +133,8 @@ pub enum Step {
     OpenTwice,
     /// Reads and proves one receipt, and reads a page.
     Read,
+    /// Exports a stream or all receipts, and has the bundle verified.
+    Export,
 }
 
 /// How batches that are in flight together reach the disk.
@@ -258,6 +260,7 @@ impl Case {
         all.extend(steps(&mut rng, 2));
         all.push(Step::Reopen);
         all.push(together(&mut rng));
+        all.push(Step::Export);
         all.push(Step::Append(append(&mut rng)));
         Boot { fault, keeper_calls: (seed % 2 == 1).then_some(4), ..Boot::new(all, end) }
     }
@@ -335,12 +338,13 @@ fn drawn_fault(rng: &mut Rng, first: bool) -> Fault {
 fn steps(rng: &mut Rng, count_max: u64) -> Vec<Step> {
     let count = rng.below(count_max + 1);
     (0..count)
-        .map(|_| match rng.below(14) {
+        .map(|_| match rng.below(15) {
             0 => Step::Seal,
             1 => Step::Reopen,
             2 => Step::Read,
             3 => Step::Repeat { changed: rng.chance(1, 3) },
-            4..7 => together(rng),
+            4 => Step::Export,
+            5..8 => together(rng),
             _ => Step::Append(append(rng)),
         })
         .collect()

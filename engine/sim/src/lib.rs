@@ -20,6 +20,7 @@ mod case;
 mod check;
 mod crash_disk;
 mod environment;
+mod export;
 mod gate;
 mod machine;
 mod model;

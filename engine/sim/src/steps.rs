@@ -55,6 +55,7 @@ impl Process<'_> {
             Step::Repeat { changed } => self.repeat_some(*changed),
             Step::Seal => self.seal(),
             Step::Read => self.read(),
+            Step::Export => self.export(),
             Step::Reopen => {
                 let flow = self.close()?;
                 if flow == Flow::On { self.open() } else { Ok(flow) }
@@ -230,7 +231,7 @@ impl Process<'_> {
     }
 
     /// Nothing but what was acknowledged is published.
-    fn check_published(&self, flow: Flow) -> Result<Flow, Broken> {
+    pub(crate) fn check_published(&self, flow: Flow) -> Result<Flow, Broken> {
         let size = CrashDisk::observe(|| self.ledger().checkpoint().unverified().size);
         if flow == Flow::On && size.0 != self.model.receipts.len() as u64 {
             return Err(Broken::Stray { index: LeafIndex(self.model.receipts.len() as u64) });
